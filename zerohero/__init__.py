@@ -1,0 +1,95 @@
+"""Convolutional Neural Networks from Zero to Hero: the lecture desk.
+
+`import zerohero as zh` gives the names that lectures use, and stays fast: heavy rooms open on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from zerohero.operation import available_backends, use_backend
+from zerohero.ops.activation import leaky_relu, log_softmax, relu, sigmoid, softmax, tanh
+from zerohero.ops.convolution import conv2d, conv2d_loops, conv_transpose2d
+from zerohero.ops.linear import concat, flatten, linear, pad
+from zerohero.ops.loss import cross_entropy, mse_loss
+from zerohero.ops.normalization import batch_norm, dropout, local_response_norm
+from zerohero.ops.pooling import adaptive_avg_pool2d, avg_pool2d, global_avg_pool2d, max_pool2d
+from zerohero.random import seed
+from zerohero.tensor import Tensor, grad, grad_check, no_grad
+
+__version__ = "0.1.0"
+
+# opened on first use: name -> where it is
+_ROOMS = ("checks", "datasets", "interactive", "models", "nn", "optim", "training", "visualize", "weights")
+_LATER = {
+    "check": "zerohero.checks",
+    "doctor": "zerohero.diagnosis",
+    "load_weights": "zerohero.checkpoints",
+    "save_weights": "zerohero.checkpoints",
+}
+
+if TYPE_CHECKING:
+    from zerohero import checks, datasets, interactive, models, nn, optim, training, visualize, weights
+    from zerohero.checkpoints import load_weights, save_weights
+    from zerohero.checks import check
+    from zerohero.diagnosis import doctor
+
+__all__ = [
+    "Tensor",
+    "adaptive_avg_pool2d",
+    "available_backends",
+    "avg_pool2d",
+    "batch_norm",
+    "check",
+    "checks",
+    "concat",
+    "conv2d",
+    "conv2d_loops",
+    "conv_transpose2d",
+    "cross_entropy",
+    "datasets",
+    "doctor",
+    "dropout",
+    "flatten",
+    "global_avg_pool2d",
+    "grad",
+    "grad_check",
+    "interactive",
+    "leaky_relu",
+    "linear",
+    "load_weights",
+    "local_response_norm",
+    "log_softmax",
+    "max_pool2d",
+    "models",
+    "mse_loss",
+    "nn",
+    "no_grad",
+    "optim",
+    "pad",
+    "relu",
+    "save_weights",
+    "seed",
+    "sigmoid",
+    "softmax",
+    "tanh",
+    "training",
+    "use_backend",
+    "visualize",
+    "weights",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"zerohero.{name}")
+    if name in _LATER:
+        value = getattr(importlib.import_module(_LATER[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'zerohero' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

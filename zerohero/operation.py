@@ -1,0 +1,353 @@
+"""What an operation is: a forward rule, a gradient rule, and any number of faster kernels.
+
+This file holds the mechanism and nothing of the arithmetic. It lies below everything else: `ops/` writes
+operations with it, `kernels/` adds faster forms to them, `tensor.py` records their calls on a tape.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import functools
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+# CPU engines and the module whose import registers their kernels. NumPy needs none: it is the definition.
+ENGINES = {"numpy": "numpy", "numba": "zerohero.kernels.numba_cpu"}
+_backend: contextvars.ContextVar[str] = contextvars.ContextVar("zerohero_backend", default="numpy")
+
+
+class Operation:
+    """A function on arrays that knows its own gradient and its faster kernels.
+
+    Called with arrays it returns arrays. Called with anything that has an `__operation__` method (a
+    `Tensor`), it hands itself and the bound arguments to that method.
+
+    Parameters
+    ----------
+    forward : callable
+        The forward rule in plain NumPy. It may declare a keyword `save=None`, which is hidden from the
+        public signature: while a gradient is wanted, `save(name=value, ...)` keeps values for it.
+    inputs : int
+        How many of the first parameters are arrays with a gradient.
+    elementwise : bool
+        True if the inputs broadcast; their gradients are then summed back to their own shapes.
+    sequence : bool
+        True if the first parameter is a list of arrays (as for `concat`).
+    prepare : callable or None
+        Takes the arguments by name, checks them once, and returns them in the one form that rules and
+        kernels see (pairs instead of ints, 4-D arrays instead of 2-D). Leading axes of length 1 that it
+        adds to the first input are taken off the outputs again.
+    """
+
+    def __init__(
+        self,
+        forward: Callable,
+        *,
+        inputs: int = 1,
+        elementwise: bool = False,
+        sequence: bool = False,
+        prepare=None,
+    ):
+        functools.update_wrapper(self, forward)
+        self.name = forward.__name__
+        self.forward, self.prepare = forward, prepare
+        self.elementwise, self.sequence = elementwise, sequence
+        self.rule: Callable | None = None
+        self.kernels: dict[str, Callable] = {}
+        self.rule_kernels: dict[str, Callable] = {}
+        signature = inspect.signature(forward)
+        self.saves = "save" in signature.parameters
+        shown = [p for p in signature.parameters.values() if p.name != "save"]
+        self.__signature__ = signature.replace(parameters=shown)
+        self.positional = [p.name for p in shown if p.kind is not p.KEYWORD_ONLY]
+        self.defaults = {p.name: p.default for p in shown if p.default is not p.empty}
+        self.input_names = self.positional[:inputs]
+
+    def __repr__(self) -> str:
+        return f"<operation {self.name}{self.__signature__}>"
+
+    # ---- writing an operation -------------------------------------------------------------------------
+
+    def gradient(self, rule: Callable) -> Gradient:
+        """Decorator: the gradient rule. It takes `grad`, then asks by name for what it needs."""
+        self.rule = rule
+        return Gradient(self, rule)
+
+    def kernel(self, engine: str) -> Callable:
+        """Decorator: a faster forward rule for one engine; it may return NotImplemented to decline."""
+        return _register(self.kernels, engine)
+
+    # ---- calling it -----------------------------------------------------------------------------------
+
+    def __call__(self, *args, **kwargs):
+        arguments = self.bind(args, kwargs)
+        for value in arguments.values():
+            for item in value if isinstance(value, (list, tuple)) else (value,):
+                if hasattr(type(item), "__operation__"):
+                    return type(item).__operation__(self, arguments)
+        return self.evaluate(arguments)[0]
+
+    def bind(self, args: tuple, kwargs: dict) -> dict[str, Any]:
+        """The arguments by name, defaults filled in."""
+        try:
+            bound = self.__signature__.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.name}: {error}; it takes {self.name}{self.__signature__}") from None
+        return self.defaults | bound.arguments
+
+    def evaluate(self, arguments: dict[str, Any], needs: frozenset[str] = frozenset()) -> tuple[Any, Call | None]:
+        """Run forward on arrays. Returns the outputs, and the record of the call if anything `needs` a gradient."""
+        self._check_needs(needs)
+        arguments = self._convert(arguments)
+        originals = {name: arguments[name] for name in self.input_names}
+        first = self.input_names[0]
+        if self.prepare is not None:
+            arguments = arguments | self.prepare(**arguments)
+        engine = engine_of(arguments[first][0] if self.sequence else arguments[first])
+        saved: dict[str, Any] = {}
+        options = {"save": saved.update if needs else None} if self.saves else {}
+        outputs = NotImplemented
+        if engine in self.kernels:
+            outputs = self.kernels[engine](**arguments, **options)
+        if outputs is NotImplemented:
+            saved.clear()
+            outputs = self.forward(**arguments, **options)
+        call = Call(self, engine, arguments, originals, outputs, saved, needs) if needs else None
+        if self.prepare is not None and not self.sequence:
+            outputs = _without_leading(outputs, arguments[first].ndim - originals[first].ndim)
+        return outputs, call
+
+    def _check_needs(self, needs: frozenset[str]) -> None:
+        for name in sorted(needs):
+            if self.rule is None or name not in self.input_names:
+                raise TypeError(
+                    f"{self.name}: {name} has no gradient here, but it was given as a Tensor that requires one; "
+                    f"pass {name}.detach() or {name}.numpy()"
+                )
+
+    def _convert(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments with float arrays as inputs; a plain number takes the dtype of the arrays beside it."""
+        inputs = {name: arguments[name] for name in self.input_names if arguments[name] is not None}
+        dtypes = [v.dtype for v in inputs.values() if hasattr(v, "dtype") and not isinstance(v, (int, float))]
+        floats = [dtype for dtype in dtypes if dtype in (np.float32, np.float64)]
+        beside = np.result_type(*floats) if floats else np.float32
+        for name, value in inputs.items():
+            if self.sequence:
+                inputs[name] = [float_array(item, self.name, f"{name}[{i}]") for i, item in enumerate(value)]
+            elif isinstance(value, (int, float)):
+                inputs[name] = np.asarray(value, dtype=beside)
+            else:
+                inputs[name] = float_array(value, self.name, name)
+        arrays = [a for value in inputs.values() for a in (value if self.sequence else [value])]
+        if len({engine_of(array) == "cupy" for array in arrays}) > 1:
+            raise TypeError(
+                f"{self.name}: its arrays lie on two devices; move all of them with .to('cupy') or .to('numpy')"
+            )
+        return arguments | inputs
+
+
+class Gradient:
+    """A gradient rule; `.kernel(engine)` adds a faster form of it."""
+
+    def __init__(self, operation: Operation, rule: Callable):
+        functools.update_wrapper(self, rule)
+        self.operation, self.rule = operation, rule
+
+    def __call__(self, *args, **kwargs):
+        return self.rule(*args, **kwargs)
+
+    def kernel(self, engine: str) -> Callable:
+        return _register(self.operation.rule_kernels, engine)
+
+
+class Call:
+    """One call of an operation, with exactly what its gradient rule asks for."""
+
+    def __init__(self, operation, engine, arguments, originals, outputs, saved, needs):
+        self.operation, self.engine, self.needs = operation, engine, needs
+        rules = [operation.rule] + ([operation.rule_kernels[engine]] if engine in operation.rule_kernels else [])
+        wanted = {name for each in rules for name in _asks(each)}
+        available = arguments | {"y": outputs, "needs": needs} | saved
+        self.kept = {name: available[name] for name in wanted if name in available}
+        missing = wanted - self.kept.keys()
+        if missing:
+            raise TypeError(f"{operation.name}: its gradient rule asks for {sorted(missing)}, which nothing provides")
+        self.shapes = {name: _shape(originals[name]) for name in operation.input_names}
+        self.output_shapes = _shape(outputs)
+        self.output_dtypes = [o.dtype for o in (outputs if isinstance(outputs, tuple) else (outputs,))]
+
+    def gradients(self, grad: Any) -> dict[str, Any]:
+        """From the gradient of the output (a tuple of them for tuple outputs) to those of the inputs, by name."""
+        if isinstance(grad, tuple):
+            pairs = zip(grad, self.output_shapes, strict=True)
+            grad = tuple(g.reshape(shape) for g, shape in pairs)
+        else:
+            grad = grad.reshape(self.output_shapes)
+        result: Any = NotImplemented
+        if self.engine in self.operation.rule_kernels:
+            kernel = self.operation.rule_kernels[self.engine]
+            result = kernel(grad, **{name: self.kept[name] for name in _asks(kernel)})
+        if result is NotImplemented:
+            rule = self.operation.rule
+            result = rule(grad, **{name: self.kept[name] for name in _asks(rule)})
+        if not isinstance(result, tuple):
+            result = (result,)
+        named = dict(zip(self.operation.input_names, result, strict=False))
+        return {name: self._fit(named[name], name) for name in self.needs if named.get(name) is not None}
+
+    def _fit(self, gradient: Any, name: str) -> Any:
+        """The gradient in the shape of its input: un-broadcast, or with the added leading axes taken off."""
+        shape = self.shapes[name]
+        if isinstance(gradient, list):
+            return gradient
+        if self.operation.elementwise:
+            return unbroadcast(gradient, shape)
+        if gradient.shape != shape:
+            extra = gradient.ndim - len(shape)
+            if extra <= 0 or gradient.shape != (1,) * extra + shape:
+                raise ValueError(
+                    f"{self.operation.name}: the gradient rule gave {name} a gradient of shape {gradient.shape}, "
+                    f"but {name} has shape {shape}"
+                )
+        return gradient.reshape(shape)
+
+
+def operation(forward: Callable | None = None, **options) -> Any:
+    """Decorator: make a forward rule an `Operation`; see there for `inputs`, `elementwise` and `prepare`.
+
+    Examples
+    --------
+    >>> @operation
+    ... def double(x):
+    ...     return 2 * x
+    >>> @double.gradient
+    ... def double_gradient(grad):
+    ...     return 2 * grad
+    >>> double([1, 2])
+    array([2., 4.], dtype=float32)
+    """
+    if forward is None:
+        return lambda rule: Operation(rule, **options)
+    return Operation(forward, **options)
+
+
+# ---- arrays and engines ---------------------------------------------------------------------------------
+
+
+def float_array(value: Any, operation_name: str, name: str) -> Any:
+    """`value` as a float array: float32 and float64 stay, lists and integers become float32."""
+    if engine_of(value) == "cupy":
+        return value
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{operation_name}: {name} needs rows of equal length, but the list given is ragged") from None
+    if array.dtype in (np.float32, np.float64) and hasattr(value, "dtype"):
+        return array
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"{operation_name}: {name} needs numbers, but got {type(value).__name__} with dtype {array.dtype}"
+        )
+    return array.astype(np.float32)
+
+
+def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
+    """Sum a gradient over the axes along which an input of `shape` was broadcast."""
+    extra = gradient.ndim - len(shape)
+    gradient = gradient.sum(axis=tuple(range(extra))) if extra else gradient
+    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and gradient.shape[i] != 1)
+    return gradient.sum(axis=stretched, keepdims=True) if stretched else gradient
+
+
+def engine_of(value: Any) -> str:
+    """The engine that computes on `value`: "cupy" for an array on the GPU, else the CPU backend in use."""
+    return "cupy" if type(value).__module__.partition(".")[0] == "cupy" else _backend.get()
+
+
+def array_module(value: Any) -> Any:
+    """The module with `value`'s functions: `cupy` for an array on the GPU, else `numpy`."""
+    return sys.modules["cupy"] if engine_of(value) == "cupy" else np
+
+
+def available_backends() -> tuple[str, ...]:
+    """The names that `use_backend` takes on this machine.
+
+    Examples
+    --------
+    >>> "numpy" in available_backends()
+    True
+    """
+    return tuple(name for name, module in ENGINES.items() if _importable(module))
+
+
+class use_backend(contextlib.AbstractContextManager):
+    """Choose the CPU kernels, from here on or for the length of a `with` block.
+
+    Parameters
+    ----------
+    name : str
+        One of `available_backends()`. Arrays on the GPU are not concerned: their type decides.
+
+    Raises
+    ------
+    ValueError
+        If there is no such backend, or it is not installed here.
+
+    Examples
+    --------
+    >>> with use_backend("numpy"):
+    ...     pass
+    """
+
+    def __init__(self, name: str):
+        if name not in available_backends():
+            raise ValueError(f"use_backend: got {name!r}, but here only {', '.join(available_backends())} can be used")
+        importlib.import_module(ENGINES[name])
+        self.name = name
+        self.token = _backend.set(name)
+
+    def __exit__(self, *exception) -> None:
+        _backend.reset(self.token)
+
+    def __repr__(self) -> str:
+        return f"use_backend({self.name!r})"
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _register(table: dict[str, Callable], engine: str) -> Callable:
+    def decorator(kernel: Callable) -> Callable:
+        table[engine] = kernel
+        return kernel
+
+    return decorator
+
+
+@functools.cache
+def _asks(rule: Callable) -> tuple[str, ...]:
+    """The names a gradient rule asks for, after `grad`."""
+    return tuple(inspect.signature(rule).parameters)[1:]
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [item.shape for item in value]
+    return None if value is None else value.shape
+
+
+def _without_leading(outputs: Any, added: int) -> Any:
+    if isinstance(outputs, tuple):
+        return tuple(_without_leading(output, added) for output in outputs)
+    return outputs.reshape(outputs.shape[added:]) if added else outputs

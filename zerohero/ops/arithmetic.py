@@ -1,0 +1,229 @@
+"""Arithmetic, reductions and indexing: what `Tensor`'s operators are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from zerohero.arguments import axes_of
+from zerohero.operation import array_module, operation
+
+
+def _broadcasting(where: str):
+    def prepare(a, b):
+        try:
+            np.broadcast_shapes(a.shape, b.shape)
+        except ValueError:
+            raise ValueError(f"{where}: shapes {a.shape} and {b.shape} do not broadcast") from None
+        return {}
+
+    return prepare
+
+
+@operation(inputs=2, elementwise=True, prepare=_broadcasting("add"))
+def add(a, b):
+    """a + b, broadcast."""
+    return a + b
+
+
+@add.gradient
+def add_gradient(grad):
+    return grad, grad
+
+
+@operation(inputs=2, elementwise=True, prepare=_broadcasting("subtract"))
+def subtract(a, b):
+    """a - b, broadcast."""
+    return a - b
+
+
+@subtract.gradient
+def subtract_gradient(grad):
+    return grad, -grad
+
+
+@operation(inputs=2, elementwise=True, prepare=_broadcasting("multiply"))
+def multiply(a, b):
+    """a · b element by element, broadcast."""
+    return a * b
+
+
+@multiply.gradient
+def multiply_gradient(grad, a, b):
+    return grad * b, grad * a
+
+
+@operation(inputs=2, elementwise=True, prepare=_broadcasting("divide"))
+def divide(a, b):
+    """a / b element by element, broadcast."""
+    return a / b
+
+
+@divide.gradient
+def divide_gradient(grad, b, y):
+    return grad / b, -grad * y / b
+
+
+@operation
+def power(x, exponent):
+    """x to the power of a plain number."""
+    return x**exponent
+
+
+@power.gradient
+def power_gradient(grad, x, exponent):
+    return grad * exponent * x ** (exponent - 1) if exponent else 0 * grad
+
+
+@operation
+def exp(x):
+    """e to the power x."""
+    return np.exp(x)
+
+
+@exp.gradient
+def exp_gradient(grad, y):
+    return grad * y
+
+
+@operation
+def log(x):
+    """Natural logarithm."""
+    return np.log(x)
+
+
+@log.gradient
+def log_gradient(grad, x):
+    return grad / x
+
+
+@operation
+def absolute(x):
+    """|x|; at 0 the gradient is 0."""
+    return np.abs(x)
+
+
+@absolute.gradient
+def absolute_gradient(grad, x):
+    return grad * np.sign(x)
+
+
+def _prepare_matmul(a, b):
+    if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
+        raise ValueError(f"matmul: needs (..., m, k) @ (..., k, n), but got {a.shape} @ {b.shape}")
+    return {}
+
+
+@operation(inputs=2, elementwise=True, prepare=_prepare_matmul)
+def matmul(a, b):
+    """Matrix product of the last two axes; leading axes broadcast."""
+    return a @ b
+
+
+@matmul.gradient
+def matmul_gradient(grad, a, b):
+    return grad @ b.swapaxes(-1, -2), a.swapaxes(-1, -2) @ grad
+
+
+# ---- reductions -----------------------------------------------------------------------------------------
+
+
+def _reduction(where: str, empty: bool):
+    def prepare(x, axis, keepdims):
+        axes = axes_of(axis, x.ndim, where)
+        if not empty and any(x.shape[a] == 0 for a in axes):
+            raise ValueError(f"{where}: x has nothing to reduce along axis {axis}: its shape is {x.shape}")
+        return dict(axis=axes)
+
+    return prepare
+
+
+@operation(prepare=_reduction("sum", empty=True))
+def sum(x, axis=None, keepdims=False):
+    """Sum over one axis, several, or all (None)."""
+    return x.sum(axis, keepdims=keepdims)
+
+
+@sum.gradient
+def sum_gradient(grad, x, axis, keepdims):
+    return np.broadcast_to(_kept(grad, axis, keepdims), x.shape)
+
+
+@operation(prepare=_reduction("mean", empty=False))
+def mean(x, axis=None, keepdims=False):
+    """Mean over one axis, several, or all (None)."""
+    return x.mean(axis, keepdims=keepdims)
+
+
+@mean.gradient
+def mean_gradient(grad, x, axis, keepdims):
+    count = x.size // max(grad.size, 1)
+    return np.broadcast_to(_kept(grad, axis, keepdims) / count, x.shape)
+
+
+@operation(prepare=_reduction("max", empty=False))
+def max(x, axis=None, keepdims=False):
+    """Maximum over one axis, several, or all (None); several equal maxima share the gradient."""
+    return x.max(axis, keepdims=keepdims)
+
+
+@max.gradient
+def max_gradient(grad, x, y, axis, keepdims):
+    winners = x == _kept(y, axis, keepdims)
+    return _kept(grad, axis, keepdims) * winners / winners.sum(axis, keepdims=True)
+
+
+def _kept(values, axis: tuple[int, ...], keepdims: bool):
+    """Reduced values with the reduced axes put back as length 1."""
+    return values if keepdims else np.expand_dims(values, axis)
+
+
+# ---- shape and indexing ---------------------------------------------------------------------------------
+
+
+@operation
+def reshape(x, shape):
+    """The same values in another shape; one entry may be -1."""
+    try:
+        return x.reshape(shape)
+    except (ValueError, TypeError):
+        raise ValueError(f"reshape: {x.size} values of shape {x.shape} do not fit into shape {shape}") from None
+
+
+@reshape.gradient
+def reshape_gradient(grad, x):
+    return grad.reshape(x.shape)
+
+
+def _prepare_transpose(x, axes):
+    order = tuple(reversed(range(x.ndim))) if axes is None else axes_of(axes, x.ndim, "transpose")
+    if len(order) != x.ndim:
+        raise ValueError(f"transpose: axes needs each of the {x.ndim} axes of x once, but got {axes}")
+    return dict(axes=order)
+
+
+@operation(prepare=_prepare_transpose)
+def transpose(x, axes=None):
+    """Axes in another order (None: reversed)."""
+    return x.transpose(axes)
+
+
+@transpose.gradient
+def transpose_gradient(grad, axes):
+    return grad.transpose(tuple(int(i) for i in np.argsort(axes)))
+
+
+@operation
+def index(x, key):
+    """x[key], with NumPy's rules."""
+    return x[key]
+
+
+@index.gradient
+def index_gradient(grad, x, key):
+    d_x = array_module(x).zeros_like(x, dtype=grad.dtype)
+    parts = key if isinstance(key, tuple) else (key,)
+    if all(part is None or part is Ellipsis or isinstance(part, (int, slice)) for part in parts):
+        d_x[key] = grad  # every value is taken at most once
+    else:
+        np.add.at(d_x, key, grad)
+    return d_x
