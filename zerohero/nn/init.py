@@ -1,0 +1,95 @@
+"""Initial values of parameters: each function fills a parameter in place and returns it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from zerohero import random
+from zerohero.operation import array_module
+from zerohero.tensor import Parameter
+
+
+def fans(parameter: Parameter) -> tuple[int, int]:
+    """How many values go into one output of a weight (out, in, ...), and how many outputs one value goes into."""
+    if parameter.ndim < 2:
+        raise ValueError(f"init: parameter needs at least the axes (out, in), but has shape {parameter.shape}")
+    window = math.prod(parameter.shape[2:])
+    return parameter.shape[1] * window, parameter.shape[0] * window
+
+
+def zeros(parameter: Parameter) -> Parameter:
+    """All zeros."""
+    return constant(parameter, 0.0)
+
+
+def constant(parameter: Parameter, value: float) -> Parameter:
+    """All the same value."""
+    parameter.data[...] = value
+    return parameter
+
+
+def uniform(parameter: Parameter, bound: float, *, rng: np.random.Generator | None = None) -> Parameter:
+    """Uniform in [-bound, bound]."""
+    draw = (rng or random.generator()).random(parameter.shape, dtype=np.float32)
+    return _fill(parameter, (2 * bound) * draw - bound)
+
+
+def normal(parameter: Parameter, deviation: float, *, rng: np.random.Generator | None = None) -> Parameter:
+    """Normal with mean 0 and the given standard deviation."""
+    return _fill(parameter, deviation * (rng or random.generator()).standard_normal(parameter.shape, dtype=np.float32))
+
+
+def truncated_normal(parameter: Parameter, deviation: float, *, rng: np.random.Generator | None = None) -> Parameter:
+    """Normal with mean 0, values beyond two standard deviations drawn again (as TensorFlow's initialiser does)."""
+    rng = rng or random.generator()
+    draw = rng.standard_normal(parameter.shape, dtype=np.float32)
+    while (beyond := np.abs(draw) > 2).any():
+        draw[beyond] = rng.standard_normal(int(beyond.sum()), dtype=np.float32)
+    return _fill(parameter, deviation * draw)
+
+
+def he_normal(parameter: Parameter, *, rng: np.random.Generator | None = None) -> Parameter:
+    """Normal with variance 2 / fan_in: keeps the size of activations from layer to layer under ReLU.
+
+    Parameters
+    ----------
+    parameter : Parameter (out, in, ...)
+    rng : numpy.random.Generator, optional
+        Defaults to the library's generator.
+
+    Returns
+    -------
+    Parameter
+        The same one.
+
+    References
+    ----------
+    He, Zhang, Ren & Sun 2015, "Delving deep into rectifiers", arXiv:1502.01852, equation 10.
+    """
+    return normal(parameter, math.sqrt(2 / fans(parameter)[0]), rng=rng)
+
+
+def xavier_uniform(parameter: Parameter, *, rng: np.random.Generator | None = None) -> Parameter:
+    """Uniform with variance 2 / (fan_in + fan_out): a compromise between forward and backward pass, for tanh.
+
+    References
+    ----------
+    Glorot & Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks", equation 16.
+    """
+    return uniform(parameter, math.sqrt(6 / sum(fans(parameter))), rng=rng)
+
+
+def default(weight: Parameter, bias: Parameter | None, *, rng: np.random.Generator | None = None) -> None:
+    """What layers start from: weight and bias uniform within ± 1 / √fan_in, as in PyTorch."""
+    bound = 1 / math.sqrt(fans(weight)[0])
+    uniform(weight, bound, rng=rng)
+    if bias is not None:
+        uniform(bias, bound, rng=rng)
+
+
+def _fill(parameter: Parameter, values: Any) -> Parameter:
+    parameter.data = array_module(parameter.data).asarray(values, dtype=parameter.dtype)
+    return parameter

@@ -1,0 +1,283 @@
+"""What every layer and model is: a tree of modules with named parameters."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from zerohero.operation import array_module
+from zerohero.tensor import Parameter, Tensor, move, no_grad
+
+_observer: contextvars.ContextVar[Callable | None] = contextvars.ContextVar("zerohero_observer", default=None)
+
+
+@contextlib.contextmanager
+def observe(callback: Callable[[Module, tuple, Any], None]) -> Iterator[None]:
+    """Inside the `with` block, `callback(module, inputs, output)` is called after each module has run.
+
+    Examples
+    --------
+    >>> from zerohero import nn
+    >>> with observe(lambda module, inputs, output: print(type(module).__name__, output.shape)):
+    ...     _ = nn.Sequential(nn.Flatten(), nn.ReLU())(Tensor([[[1.0, 2.0]]]))
+    Flatten (1, 2)
+    ReLU (1, 2)
+    Sequential (1, 2)
+    """
+    token = _observer.set(callback)
+    try:
+        yield
+    finally:
+        _observer.reset(token)
+
+
+class Module:
+    """A layer or a model: subclasses set parameters and other modules as attributes and define `forward`.
+
+    Attributes that are a `Parameter`, a `Module`, or a list of modules are found by themselves, in the order in
+    which they were set. `register_buffer` adds arrays that are saved but not learned.
+
+    Attributes
+    ----------
+    training : bool
+        Set by `train()` and `eval()`; dropout and batch normalization look at it.
+
+    Examples
+    --------
+    >>> from zerohero import nn
+    >>> class Twice(nn.Module):
+    ...     def __init__(self):
+    ...         self.layer = nn.Linear(2, 2)
+    ...     def forward(self, x):
+    ...         return self.layer(self.layer(x))
+    >>> [name for name, _ in Twice().named_parameters()]
+    ['layer.weight', 'layer.bias']
+    """
+
+    training = True
+
+    def forward(self, *inputs: Any) -> Any:
+        raise TypeError(f"{type(self).__name__}: a Module needs a method forward(self, ...), and this one has none")
+
+    def __call__(self, *inputs: Any) -> Any:
+        output = self.forward(*inputs)
+        observer = _observer.get()
+        if observer is not None:
+            observer(self, inputs, output)
+        return output
+
+    # ---- the tree -------------------------------------------------------------------------------------
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """The modules set on this one, with their names."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, (list, tuple)):
+                yield from ((f"{name}.{i}", item) for i, item in enumerate(value) if isinstance(item, Module))
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module ("") and all below it, by their dotted names."""
+        yield prefix, self
+        for name, child in self.children():
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Every parameter once, by its dotted name."""
+        seen: set[int] = set()
+        for prefix, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter) and id(value) not in seen:
+                    seen.add(id(value))
+                    yield f"{prefix}.{name}" if prefix else name, value
+
+    def parameters(self) -> list[Parameter]:
+        """Every parameter once."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def num_parameters(self) -> int:
+        """How many numbers the parameters hold together."""
+        return sum(parameter.size for parameter in self.parameters())
+
+    def register_buffer(self, name: str, array: Any) -> None:
+        """Set an array that belongs to the state of this module but is not learned."""
+        self._buffers = (*getattr(self, "_buffers", ()), name)
+        setattr(self, name, array)
+
+    def named_buffers(self) -> Iterator[tuple[str, Any]]:
+        """Every buffer, by its dotted name."""
+        for prefix, module in self.named_modules():
+            for name in getattr(module, "_buffers", ()):
+                yield f"{prefix}.{name}" if prefix else name, getattr(module, name)
+
+    # ---- modes and devices ----------------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Module:
+        """Switch this module and all below it to training."""
+        for _, module in self.named_modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Module:
+        """Switch this module and all below it to evaluation."""
+        return self.train(False)
+
+    def to(self, device: str) -> Module:
+        """Move parameters and buffers to "numpy" (CPU) or "cupy" (GPU), in place."""
+        for _, module in self.named_modules():
+            for value in vars(module).values():
+                if isinstance(value, Parameter):
+                    value.data, value.grad = move(value.data, device), None
+            for name in getattr(module, "_buffers", ()):
+                setattr(module, name, move(getattr(module, name), device))
+        return self
+
+    # ---- use ------------------------------------------------------------------------------------------
+
+    def scores(self, images: Any, *, batch_size: int = 256) -> np.ndarray:
+        """What the model says about images, in evaluation mode and without a tape.
+
+        Parameters
+        ----------
+        images : array (H, W), (C, H, W) or (N, C, H, W)
+        batch_size : int
+            How many images are computed at once.
+
+        Returns
+        -------
+        array (N, classes), or (classes,) for a single image
+        """
+        array = images.data if isinstance(images, Tensor) else images
+        array = array if hasattr(array, "ndim") else np.asarray(array, dtype=np.float32)
+        if array.ndim not in (2, 3, 4):
+            raise ValueError(f"scores: images needs shape (H, W), (C, H, W) or (N, C, H, W), but has {array.shape}")
+        batch = array.reshape((1,) * (4 - array.ndim) + array.shape)
+        if not len(batch):
+            raise ValueError(f"scores: images holds none: its shape is {array.shape}")
+        modes = [(module, module.training) for _, module in self.named_modules()]
+        self.eval()
+        try:
+            with no_grad():
+                pieces = [self._scores(batch[i : i + batch_size]) for i in range(0, len(batch), batch_size)]
+        finally:
+            for module, mode in modes:
+                module.training = mode
+        result = np.concatenate(pieces)
+        return result if array.ndim == 4 else result[0]
+
+    def _scores(self, batch: Any) -> np.ndarray:
+        return self(Tensor(batch)).numpy()
+
+    def predict(self, images: Any) -> Any:
+        """The most likely class: an int for one image, an int array (N,) for a batch.
+
+        Parameters
+        ----------
+        images : array (H, W), (C, H, W) or (N, C, H, W)
+        """
+        scores = self.scores(images)
+        return int(scores.argmax()) if scores.ndim == 1 else scores.argmax(axis=1)
+
+    # ---- state ----------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Parameters and buffers by name: the arrays themselves, not copies."""
+        return {name: parameter.data for name, parameter in self.named_parameters()} | dict(self.named_buffers())
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+        """Copy values into parameters and buffers: all of them, or none if something doesn't fit.
+
+        Parameters
+        ----------
+        state : mapping from name to array
+            Such as `state_dict()` gives, or a PyTorch model's (CPU) state dict.
+        strict : bool
+            False lets names be missing or unexpected; shapes must fit all the same.
+
+        Raises
+        ------
+        ValueError
+            Lists the names that are missing, unexpected or misshapen.
+        """
+        own = self.state_dict()
+        given = {name: np.asarray(value) for name, value in state.items() if not name.endswith("num_batches_tracked")}
+        missing = [name for name in own if name not in given] if strict else []
+        unexpected = [name for name in given if name not in own] if strict else []
+        misshapen = [
+            f"{name} {given[name].shape} instead of {own[name].shape}"
+            for name in own
+            if name in given and given[name].shape != own[name].shape
+        ]
+        notes = [
+            f"{kind}: {', '.join(names[:8])}{f' and {len(names) - 8} more' if len(names) > 8 else ''}"
+            for kind, names in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
+            if names
+        ]
+        if notes:
+            raise ValueError(f"load_state_dict: state does not fit {type(self).__name__}: {'; '.join(notes)}")
+        for name, array in own.items():
+            if name in given:
+                array[...] = array_module(array).asarray(given[name], dtype=array.dtype)
+
+    def __repr__(self) -> str:
+        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.children()]
+        inside = "".join(f"\n  {line}" for line in lines) + ("\n" if lines else "")
+        return f"{type(self).__name__}({self.describe()}{inside})"
+
+    def describe(self) -> str:
+        """The settings shown in `repr`."""
+        return ""
+
+
+class Sequential(Module):
+    """Modules one after the other, named "0", "1", … or by the keys of a dict.
+
+    Examples
+    --------
+    >>> from zerohero import nn
+    >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten())
+    >>> model[1]
+    ReLU()
+    """
+
+    def __init__(self, *layers: Module | Mapping[str, Module]):
+        named = layers[0] if len(layers) == 1 and isinstance(layers[0], Mapping) else dict(enumerate(layers))
+        for name, layer in named.items():
+            if not isinstance(layer, Module):
+                raise TypeError(f"Sequential: layer {name} needs to be a Module, but got {type(layer).__name__}")
+            setattr(self, str(name), layer)
+
+    def forward(self, x: Any) -> Any:
+        for _, layer in self.children():
+            x = layer(x)
+        return x
+
+    def __len__(self) -> int:
+        return len(list(self.children()))
+
+    def __iter__(self) -> Iterator[Module]:
+        return (layer for _, layer in self.children())
+
+    def __getitem__(self, position: int) -> Module:
+        return list(self)[position]
+
+
+def first_not_finite(model: Module, images: Any) -> str | None:
+    """The name of the first layer whose output holds NaN or infinity for these images, or None."""
+    names = {id(module): name for name, module in model.named_modules()}
+    found: list[str] = []
+
+    def look(module: Module, inputs: tuple, output: Any) -> None:
+        outputs = output if isinstance(output, tuple) else (output,)
+        arrays = [o.data for o in outputs if isinstance(o, Tensor)]
+        if not found and not all(math.isfinite(float(np.abs(a).max())) for a in arrays if a.size):
+            found.append(names.get(id(module), "") or type(module).__name__)
+
+    with no_grad(), observe(look), np.errstate(all="ignore"):
+        model(Tensor(images))
+    return found[0] if found else None
