@@ -77,6 +77,7 @@ def test_a_blank_keeps_the_indentation_of_its_solution():
         ("### BEGIN SOLUTION\nx = 1\n### END SOLUTION", "not inside a function"),
         ("class A:\n    ### BEGIN SOLUTION\n    x = 1\n    ### END SOLUTION", "not inside a function"),
         ("### BEGIN SOLUTION\ndef f():\n    return 1\n### END SOLUTION", "not inside a function"),
+        ("def f():\n    ### BEGIN SOLUTION\n    return 1\nx = 2\n### END SOLUTION", "not inside a function"),
         ("def f():\n    ### BEGIN SOLUTION\n    return 1", "without ### END SOLUTION"),
         ("def f():\n    return 1\n    ### END SOLUTION", "without ### BEGIN SOLUTION"),
         ("def f():\n    ### BEGIN SOLUTION\n    ### BEGIN SOLUTION\n    return 1", "inside the solution begun in"),
@@ -182,7 +183,7 @@ def test_a_traceback_does_not_say_where_this_machine_keeps_the_library():
 
 def test_executing_twice_gives_the_same_bytes_and_an_error_leaves_the_file_alone(tmp_path):
     path = tmp_path / "lecture.ipynb"
-    sources = ["import os\nprint(os.getcwd() == os.path.dirname(os.path.abspath('lecture.ipynb')))", "{'b', 'a'}"]
+    sources = ["import os\nprint(os.path.exists('lecture.ipynb'))", "print({'a', 'b', 'c', 'd', 'e'})"]
     notebooks.write(new_notebook(cells=[new_markdown_cell("# Title"), *map(new_code_cell, sources)]), path)
     notebooks.execute([path], timeout=60)
     once = path.read_bytes()
