@@ -11,10 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from zerohero.operation import engine_of
+from zerohero.operation import engine_of, plain_array
 
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
+
+
+def shown(value: Any) -> str:
+    """`value` as an error message shows it: on one line, cut short if it is long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def integer(value: Any, where: str, name: str, *, least: int | None = None) -> int:
@@ -22,30 +28,32 @@ def integer(value: Any, where: str, name: str, *, least: int | None = None) -> i
     try:
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"{where}: {name} needs an integer, but got {value!r}") from None
+        raise TypeError(f"{where}: {name} needs an integer, but got {shown(value)}") from None
     if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{where}: {name} needs an integer, but got {value!r}")
+        raise TypeError(f"{where}: {name} needs an integer, but got {shown(value)}")
     if least is not None and number < least:
         raise ValueError(f"{where}: {name} needs to be at least {least}, but got {number}")
     return number
 
 
 def number(value: Any, where: str, name: str, *, low: float = -np.inf, high: float = np.inf) -> float:
-    """`value` as a finite float in [low, high]."""
+    """`value` as a float in [low, high]; NaN lies nowhere."""
+    if isinstance(value, (str, bytes)) or getattr(value, "ndim", 0) > 0:
+        raise TypeError(f"{where}: {name} needs a number, but got {shown(value)}")
     try:
         result = float(value)
     except (TypeError, ValueError):
-        raise TypeError(f"{where}: {name} needs a number, but got {value!r}") from None
+        raise TypeError(f"{where}: {name} needs a number, but got {shown(value)}") from None
     if not low <= result <= high:
-        raise ValueError(f"{where}: {name} needs to lie in [{low:g}, {high:g}], but got {value!r}")
+        raise ValueError(f"{where}: {name} needs to lie in [{low:g}, {high:g}], but got {shown(value)}")
     return result
 
 
 def pair(value: Any, where: str, name: str, *, least: int) -> Pair:
     """An int, or (vertical, horizontal), as a pair of ints."""
-    if isinstance(value, (tuple, list, np.ndarray)):
+    if isinstance(value, (tuple, list)) or getattr(value, "ndim", 0) > 0:
         if len(value) != 2:
-            raise ValueError(f"{where}: {name} needs one integer or two (vertical, horizontal), but got {value!r}")
+            raise ValueError(f"{where}: {name} needs one integer or two (vertical, horizontal), but got {shown(value)}")
         vertical, horizontal = value
     else:
         vertical = horizontal = value
@@ -61,7 +69,7 @@ def padding_pairs(value: Any, where: str, size: Sequence[int], window: Pair, str
     """
     if isinstance(value, str):
         if value != "same":
-            raise ValueError(f"{where}: padding needs integers or 'same', but got {value!r}")
+            raise ValueError(f"{where}: padding needs integers or 'same', but got {shown(value)}")
         total = [max((-(-n // s) - 1) * s + w - n, 0) for n, w, s in zip(size, window, stride, strict=True)]
         return (total[0] // 2, total[0] - total[0] // 2), (total[1] // 2, total[1] - total[1] // 2)
     if isinstance(value, (tuple, list)) and len(value) == 2 and any(isinstance(v, (tuple, list)) for v in value):
@@ -92,13 +100,18 @@ def axes_of(axis: Any, ndim: int, where: str) -> tuple[int, ...]:
             raise ValueError(f"{where}: axis needs to lie in [{-ndim}, {ndim - 1}] for {ndim} axes, but got {index}")
         result.append(index % ndim)
     if len(set(result)) < len(result):
-        raise ValueError(f"{where}: axis names one axis twice: {axis!r}")
+        raise ValueError(f"{where}: axis names one axis twice: {shown(axis)}")
     return tuple(result)
+
+
+def axis_of(axis: Any, ndim: int, where: str) -> int:
+    """`axis`, one int, as a non-negative int within `ndim` axes."""
+    return axes_of(integer(axis, where, "axis"), ndim, where)[0]
 
 
 def class_labels(labels: Any, where: str, count: int, classes: int) -> Any:
     """Integer labels of shape (count,), each in 0 … classes - 1."""
-    labels = labels if engine_of(labels) == "cupy" else np.asarray(labels)
+    labels = labels if engine_of(labels) == "cupy" else plain_array(labels, where, "labels")
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{where}: labels needs integers, but its dtype is {labels.dtype}")
     if labels.shape != (count,):
@@ -114,5 +127,5 @@ def class_labels(labels: Any, where: str, count: int, classes: int) -> Any:
 def one_of(value: Any, where: str, name: str, choices: Sequence[str]) -> str:
     """`value`, if it is one of `choices`."""
     if value not in choices:
-        raise ValueError(f"{where}: {name} needs one of {', '.join(map(repr, choices))}, but got {value!r}")
+        raise ValueError(f"{where}: {name} needs one of {', '.join(map(repr, choices))}, but got {shown(value)}")
     return value

@@ -13,7 +13,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -88,9 +88,14 @@ class Operation:
 
     def __call__(self, *args, **kwargs):
         arguments = self.bind(args, kwargs)
-        for value in arguments.values():
+        for name, value in arguments.items():
             for item in value if isinstance(value, (list, tuple)) else (value,):
                 if hasattr(type(item), "__operation__"):
+                    if item is not value and not (self.sequence and name == self.input_names[0]):
+                        raise TypeError(
+                            f"{self.name}: {name} is a {type(value).__name__} that holds a {type(item).__name__}; it "
+                            "needs one array or Tensor, so join them with concat first"
+                        )
                     return type(item).__operation__(self, arguments)
         return self.evaluate(arguments)[0]
 
@@ -133,24 +138,29 @@ class Operation:
                 )
 
     def _convert(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The arguments with float arrays as inputs; a plain number takes the dtype of the arrays beside it."""
+        """The arguments with float arrays as inputs; what is no float array takes the dtype of those beside it."""
+        self._check_inputs(arguments)
         inputs = {name: arguments[name] for name in self.input_names if arguments[name] is not None}
-        dtypes = [v.dtype for v in inputs.values() if hasattr(v, "dtype") and not isinstance(v, (int, float))]
-        floats = [dtype for dtype in dtypes if dtype in (np.float32, np.float64)]
-        beside = np.result_type(*floats) if floats else np.float32
+        beside = float_dtype([item for value in inputs.values() for item in (value if self.sequence else [value])])
         for name, value in inputs.items():
             if self.sequence:
-                inputs[name] = [float_array(item, self.name, f"{name}[{i}]") for i, item in enumerate(value)]
-            elif isinstance(value, (int, float)):
-                inputs[name] = np.asarray(value, dtype=beside)
+                inputs[name] = [float_array(item, self.name, f"{name}[{i}]", beside) for i, item in enumerate(value)]
             else:
-                inputs[name] = float_array(value, self.name, name)
+                inputs[name] = float_array(value, self.name, name, beside)
         arrays = [a for value in inputs.values() for a in (value if self.sequence else [value])]
         if len({engine_of(array) == "cupy" for array in arrays}) > 1:
             raise TypeError(
                 f"{self.name}: its arrays lie on two devices; move all of them with .to('cupy') or .to('numpy')"
             )
         return arguments | inputs
+
+    def _check_inputs(self, arguments: dict[str, Any]) -> None:
+        for name in self.input_names:
+            value = arguments[name]
+            if value is None and not (name in self.defaults and self.defaults[name] is None):
+                raise TypeError(f"{self.name}: {name} needs numbers, but got None")
+            if self.sequence and not isinstance(value, (list, tuple)):
+                raise TypeError(f"{self.name}: {name} needs a list of arrays, but got {type(value).__name__}")
 
 
 class Gradient:
@@ -199,23 +209,28 @@ class Call:
             result = rule(grad, **{name: self.kept[name] for name in _asks(rule)})
         if not isinstance(result, tuple):
             result = (result,)
-        named = dict(zip(self.operation.input_names, result, strict=False))
+        names = self.operation.input_names
+        if len(result) != len(names):
+            raise ValueError(
+                f"{self.operation.name}: the gradient rule gave {len(result)} gradients for {len(names)} inputs "
+                f"({', '.join(names)})"
+            )
+        named = dict(zip(names, result, strict=True))
         return {name: self._fit(named[name], name) for name in self.needs if named.get(name) is not None}
 
     def _fit(self, gradient: Any, name: str) -> Any:
         """The gradient in the shape of its input: un-broadcast, or with the added leading axes taken off."""
-        shape = self.shapes[name]
-        if isinstance(gradient, list):
-            return gradient
+        shape, found = self.shapes[name], _shape(gradient)
         if self.operation.elementwise:
-            return unbroadcast(gradient, shape)
-        if gradient.shape != shape:
-            extra = gradient.ndim - len(shape)
-            if extra <= 0 or gradient.shape != (1,) * extra + shape:
-                raise ValueError(
-                    f"{self.operation.name}: the gradient rule gave {name} a gradient of shape {gradient.shape}, "
-                    f"but {name} has shape {shape}"
-                )
+            gradient = unbroadcast(gradient, shape)
+            found = gradient.shape
+        if found == shape:
+            return gradient
+        if self.operation.sequence or len(found) <= len(shape) or found != (1,) * (len(found) - len(shape)) + shape:
+            raise ValueError(
+                f"{self.operation.name}: the gradient rule gave {name} a gradient of shape {found}, "
+                f"but {name} has shape {shape}"
+            )
         return gradient.reshape(shape)
 
 
@@ -241,28 +256,41 @@ def operation(forward: Callable | None = None, **options) -> Any:
 # ---- arrays and engines ---------------------------------------------------------------------------------
 
 
-def float_array(value: Any, operation_name: str, name: str) -> Any:
-    """`value` as a float array: float32 and float64 stay, lists and integers become float32."""
+def float_dtype(values: Iterable[Any]) -> Any:
+    """The dtype that the float arrays among `values` have together, or else the NumPy numbers; float32 if none."""
+    floats = [value for value in values if getattr(value, "dtype", None) in (np.float32, np.float64)]
+    arrays = [value for value in floats if not isinstance(value, float)]  # np.float64 is a float: weak beside arrays
+    return np.result_type(*(value.dtype for value in arrays or floats)) if floats else np.dtype(np.float32)
+
+
+def float_array(value: Any, operation_name: str, name: str, beside: Any = None) -> Any:
+    """`value` as a float array: float32 and float64 stay; numbers, lists and integers take the dtype `beside`."""
     if engine_of(value) == "cupy":
         return value
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise ValueError(f"{operation_name}: {name} needs rows of equal length, but the list given is ragged") from None
-    if array.dtype in (np.float32, np.float64) and hasattr(value, "dtype"):
+    array = plain_array(value, operation_name, name)
+    beside = float_dtype([value]) if beside is None else beside
+    if array.dtype in (np.float32, np.float64) and hasattr(value, "dtype") and not isinstance(value, float):
         return array
     if array.dtype.kind not in "biuf":
         raise TypeError(
             f"{operation_name}: {name} needs numbers, but got {type(value).__name__} with dtype {array.dtype}"
         )
-    return array.astype(np.float32)
+    return array.astype(beside)
+
+
+def plain_array(value: Any, operation_name: str, name: str) -> np.ndarray:
+    """`value` as a NumPy array of whatever dtype."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{operation_name}: {name} needs rows of equal length, but the list given is ragged") from None
 
 
 def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
     """Sum a gradient over the axes along which an input of `shape` was broadcast."""
     extra = gradient.ndim - len(shape)
-    gradient = gradient.sum(axis=tuple(range(extra))) if extra else gradient
-    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and gradient.shape[i] != 1)
+    gradient = gradient.sum(axis=tuple(range(extra))) if extra > 0 else gradient
+    stretched = tuple(i for i, (n, now) in enumerate(zip(shape, gradient.shape)) if n == 1 and now != 1)
     return gradient.sum(axis=stretched, keepdims=True) if stretched else gradient
 
 

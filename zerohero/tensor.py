@@ -86,6 +86,8 @@ class Tensor:
     Attributes
     ----------
     data : array
+        Assigning another array (`t.data = ...`) is safe at any time. Changing its values in place between a
+        computation and its `backward` changes what the gradient rules see, and so the gradients.
     grad : array or None
         Filled by `backward` for leaves (tensors that no operation made), added to what is there.
 
@@ -148,6 +150,8 @@ class Tensor:
 
     def register_hook(self, hook: Callable[[Any], Any]) -> Callable[[], None]:
         """Call `hook(gradient)` when this tensor's gradient is complete; what it returns, if anything, replaces it.
+
+        The hook must not change the gradient in place: other tensors may share it.
 
         Returns
         -------
@@ -265,6 +269,14 @@ class Tensor:
     def __getitem__(self, key):
         return arithmetic.index(self, key)
 
+    def __eq__(self, other):
+        return self.data == _unwrap(other)
+
+    def __ne__(self, other):
+        return self.data != _unwrap(other)
+
+    __hash__ = object.__hash__  # == compares values; as a key, a tensor is itself
+
     def __lt__(self, other):
         return self.data < _unwrap(other)
 
@@ -331,7 +343,8 @@ def grad(output: Tensor, inputs: Tensor | Sequence[Tensor]) -> Any:
     for position, tensor in enumerate(wanted):
         if not isinstance(tensor, Tensor) or not tensor.requires_grad:
             raise ValueError(f"grad: inputs[{position}] needs to be a Tensor that requires a gradient")
-    found = {id(tensor): gradient for tensor, gradient in _walk(output, None)}
+    asked = {id(tensor) for tensor in wanted}
+    found = {id(tensor): gradient.copy() for tensor, gradient in _walk(output, None) if id(tensor) in asked}
     result = [found.get(id(tensor), array_module(tensor.data).zeros_like(tensor.data)) for tensor in wanted]
     return result[0] if isinstance(inputs, Tensor) else result
 
@@ -378,7 +391,7 @@ def grad_check(fn: Callable[..., Any], *arrays: Any, eps: float = 1e-6, seed: in
 
     tensors = [Tensor(point, requires_grad=True) for point in points]
     ours = grad(one_number(tensors), tensors)
-    worst = 0.0
+    worst = np.float64(0)
     for point, gradient in zip(points, ours, strict=True):
         differences = np.empty_like(point)
         for place in np.ndindex(point.shape):
@@ -390,9 +403,9 @@ def grad_check(fn: Callable[..., Any], *arrays: Any, eps: float = 1e-6, seed: in
                     ends.append(one_number([Tensor(p) for p in points]).item())
             point[place] = value
             differences[place] = (ends[0] - ends[1]) / (2 * eps)
-        scale = max(np.linalg.norm(gradient), np.linalg.norm(differences), 1e-8)
-        worst = max(worst, float(np.linalg.norm(gradient - differences) / scale))
-    return worst
+        scale = np.maximum(np.maximum(np.linalg.norm(gradient), np.linalg.norm(differences)), 1e-8)
+        worst = np.maximum(worst, np.linalg.norm(gradient - differences) / scale)  # NaN stays, unlike with max()
+    return float(worst)
 
 
 def move(array: Any, device: str) -> Any:
@@ -437,6 +450,11 @@ def _walk(output: Tensor, grad: Any) -> Iterator[tuple[Tensor, Any]]:
             for hook in item.hooks:
                 replaced = hook(total)
                 total = total if replaced is None else replaced
+                if total.shape != item.shape:
+                    raise ValueError(
+                        f"register_hook: the hook needs to return the gradient's shape {item.shape}, "
+                        f"but returned {total.shape}"
+                    )
             yield item, total
             if item.node is not None:
                 arrived.setdefault(id(item.node), {})[item.position] = total

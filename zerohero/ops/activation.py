@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zerohero.arguments import axes_of, number
+from zerohero.arguments import axis_of, number
 from zerohero.operation import operation
 
 
@@ -121,9 +121,9 @@ def tanh_gradient(grad, y):
 
 def _one_axis(where: str):
     def prepare(x, axis):
-        (index,) = axes_of(axis if axis is not None else (), x.ndim, where) or (None,)
-        if index is None or x.shape[index] == 0:
-            raise ValueError(f"{where}: axis needs to be one axis of x that is not empty: axis {axis}, x {x.shape}")
+        index = axis_of(axis, x.ndim, where)
+        if x.shape[index] == 0:
+            raise ValueError(f"{where}: axis needs to be an axis of x that is not empty, but got {axis}: x {x.shape}")
         return dict(axis=index)
 
     return prepare

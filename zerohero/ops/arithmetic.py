@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from zerohero.arguments import axes_of
+from zerohero.arguments import axes_of, number
 from zerohero.operation import array_module, operation
 
 
@@ -63,7 +65,7 @@ def divide_gradient(grad, b, y):
     return grad / b, -grad * y / b
 
 
-@operation
+@operation(prepare=lambda x, exponent: dict(exponent=number(exponent, "power", "exponent")))
 def power(x, exponent):
     """x to the power of a plain number."""
     return x**exponent
@@ -156,7 +158,7 @@ def mean(x, axis=None, keepdims=False):
 
 @mean.gradient
 def mean_gradient(grad, x, axis, keepdims):
-    count = x.size // max(grad.size, 1)
+    count = math.prod(x.shape[a] for a in axis)
     return np.broadcast_to(_kept(grad, axis, keepdims) / count, x.shape)
 
 
@@ -215,7 +217,10 @@ def transpose_gradient(grad, axes):
 @operation
 def index(x, key):
     """x[key], with NumPy's rules."""
-    return x[key]
+    try:
+        return x[key]
+    except IndexError as error:
+        raise IndexError(f"index: {error}; x has shape {x.shape}") from None
 
 
 @index.gradient

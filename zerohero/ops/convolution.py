@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from zerohero.arguments import Padding, Pair, images, integer, padding_pairs, pair
-from zerohero.operation import array_module, float_array, operation
+from zerohero.operation import array_module, float_array, float_dtype, operation
 
 
 def conv2d_loops(x, weight, bias=None, *, stride=1, padding=0):
@@ -33,8 +33,9 @@ def conv2d_loops(x, weight, bias=None, *, stride=1, padding=0):
     array([[ 6.,  8.],
            [12., 14.]], dtype=float32)
     """
-    x, weight = float_array(x, "conv2d_loops", "x"), float_array(weight, "conv2d_loops", "weight")
-    bias = None if bias is None else float_array(bias, "conv2d_loops", "bias")
+    beside = float_dtype([x, weight, bias])
+    x, weight = float_array(x, "conv2d_loops", "x", beside), float_array(weight, "conv2d_loops", "weight", beside)
+    bias = None if bias is None else float_array(bias, "conv2d_loops", "bias", beside)
     plain = _prepare(x, weight, bias, stride, padding, 1, 1, where="conv2d_loops")
     (top, bottom), (left, right) = plain["padding"]
     step_down, step_right = plain["stride"]
@@ -43,7 +44,7 @@ def conv2d_loops(x, weight, bias=None, *, stride=1, padding=0):
     images_count, _, height, width = padded.shape
     filters, _, kh, kw = kernels.shape
     rows, columns = (height - kh) // step_down + 1, (width - kw) // step_right + 1
-    y = np.zeros((images_count, filters, rows, columns), dtype=np.result_type(x, weight))
+    y = np.zeros((images_count, filters, rows, columns), dtype=beside)
     for n in range(images_count):
         for o in range(filters):
             for i in range(rows):

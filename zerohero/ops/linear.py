@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from zerohero.arguments import axes_of, integer, pair
+from zerohero.arguments import axis_of, integer, number, pair, shown
 from zerohero.operation import operation
 
 
@@ -96,7 +96,7 @@ def flatten_gradient(grad, x):
 def _prepare_concat(arrays, axis):
     if not arrays:
         raise ValueError("concat: arrays needs at least one array, but got an empty list")
-    (axis,) = axes_of(axis, arrays[0].ndim, "concat")
+    axis = axis_of(axis, arrays[0].ndim, "concat")
     rest = [a.shape[:axis] + a.shape[axis + 1 :] for a in arrays]
     if any(a.ndim != arrays[0].ndim for a in arrays) or len(set(rest)) > 1:
         shapes = ", ".join(str(a.shape) for a in arrays)
@@ -133,10 +133,14 @@ def concat_gradient(grad, arrays, axis):
 
 
 def _prepare_pad(x, width, value):
+    if not isinstance(width, (list, tuple)):
+        raise TypeError(
+            f"pad: width needs a list of (before, after), one for each of the last axes, but got {shown(width)}"
+        )
     pairs = [pair(each, "pad", "width (before, after)", least=0) for each in width]
     if len(pairs) > x.ndim:
         raise ValueError(f"pad: width holds {len(pairs)} pairs, but x has only {x.ndim} axes")
-    return dict(width=[(0, 0)] * (x.ndim - len(pairs)) + pairs)
+    return dict(width=[(0, 0)] * (x.ndim - len(pairs)) + pairs, value=number(value, "pad", "value"))
 
 
 @operation(prepare=_prepare_pad)

@@ -27,8 +27,8 @@ def _prepare_cross_entropy(logits, labels, reduction, label_smoothing):
     one_of(reduction, "cross_entropy", "reduction", REDUCTIONS)
     if reduction == "mean" and len(logits) == 0:
         raise ValueError("cross_entropy: logits holds no example, and the mean of none is undefined")
-    number(label_smoothing, "cross_entropy", "label_smoothing", low=0, high=1)
-    return dict(labels=class_labels(labels, "cross_entropy", *logits.shape))
+    smoothing = number(label_smoothing, "cross_entropy", "label_smoothing", low=0, high=1)
+    return dict(labels=class_labels(labels, "cross_entropy", *logits.shape), label_smoothing=smoothing)
 
 
 @operation(prepare=_prepare_cross_entropy)
@@ -60,23 +60,26 @@ def cross_entropy(logits, labels, *, reduction="mean", label_smoothing=0.0, save
     0.6931
     """
     log_probabilities = log_softmax(logits, axis=1)
-    target = _target(logits, labels, label_smoothing)
     if save:
-        save(log_probabilities=log_probabilities, target=target)
-    return reduce(-(target * log_probabilities).sum(1), reduction)
+        save(log_probabilities=log_probabilities)
+    losses = -log_probabilities[array_module(logits).arange(len(labels)), labels]
+    if label_smoothing:
+        losses = (1 - label_smoothing) * losses - label_smoothing * log_probabilities.mean(1)
+    return reduce(losses, reduction)
 
 
 @cross_entropy.gradient
-def cross_entropy_gradient(grad, log_probabilities, target, reduction):
+def cross_entropy_gradient(grad, log_probabilities, labels, reduction, label_smoothing):
+    target = _target(log_probabilities, labels, label_smoothing)
     share = expand(grad, len(target), reduction)
     return (np.exp(log_probabilities) - target) * share[..., None]
 
 
-def _target(logits, labels, label_smoothing: float):
+def _target(log_probabilities, labels, label_smoothing: float):
     """The probabilities wanted: 1 for the label, or a little less and the rest spread over all classes."""
-    xp = array_module(logits)
-    count, classes = logits.shape
-    target = xp.full((count, classes), label_smoothing / classes, dtype=logits.dtype)
+    xp = array_module(log_probabilities)
+    count, classes = log_probabilities.shape
+    target = xp.full((count, classes), label_smoothing / classes, dtype=log_probabilities.dtype)
     target[xp.arange(count), labels] += 1 - label_smoothing
     return target
 

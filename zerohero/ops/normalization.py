@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from zerohero import random
-from zerohero.arguments import integer, number
+from zerohero.arguments import integer, number, shown
 from zerohero.operation import array_module, operation
 
 
@@ -28,21 +28,27 @@ def _prepare_batch_norm(x, weight, bias, running_mean, running_var, training, mo
         )
     if not training and (running_mean is None or running_var is None):
         raise ValueError("batch_norm: running_mean and running_var are needed when training is False, but got None")
-    number(momentum, "batch_norm", "momentum", low=0, high=1)
-    return dict(eps=number(eps, "batch_norm", "eps", low=0))
+    for name, value in dict(running_mean=running_mean, running_var=running_var).items():
+        if training and value is not None and getattr(value, "dtype", None) not in (np.float32, np.float64):
+            raise TypeError(
+                f"batch_norm: {name} needs a float array, which training changes in place, but got {shown(value)}"
+            )
+    momentum = number(momentum, "batch_norm", "momentum", low=0, high=1)
+    return dict(momentum=momentum, eps=number(eps, "batch_norm", "eps", low=0))
 
 
 @operation(inputs=3, prepare=_prepare_batch_norm)
 def batch_norm(
-    x, weight, bias, running_mean, running_var, *, training=False, momentum=0.1, eps=1e-5, save=None
+    x, weight=None, bias=None, running_mean=None, running_var=None,
+    *, training=False, momentum=0.1, eps=1e-5, save=None,
 ):  # fmt: skip
     """Give every channel mean 0 and variance 1, then scale by `weight` and shift by `bias`.
 
     Parameters
     ----------
     x : array (N, C) or (N, C, H, W)
-    weight, bias : array (C,) or None
-    running_mean, running_var : array (C,) or None
+    weight, bias : array (C,), optional
+    running_mean, running_var : array (C,), optional
         In training they are **changed in place**: r ← (1 - momentum)·r + momentum·(mean, or unbiased variance).
         In evaluation they are what x is normalised with.
     training : bool
@@ -64,7 +70,7 @@ def batch_norm(
 
     Examples
     --------
-    >>> batch_norm([[1.0], [3.0]], None, None, None, None, training=True, eps=0)
+    >>> batch_norm([[1.0], [3.0]], training=True, eps=0)
     array([[-1.],
            [ 1.]], dtype=float32)
     """
@@ -162,8 +168,11 @@ def _channel_sums(values, size: int, mirrored: bool = False):
 
 
 def _prepare_dropout(x, p, training, rng):
-    number(p, "dropout", "p", low=0, high=1)
-    return {}
+    if rng is not None and not hasattr(rng, "random"):
+        raise TypeError(
+            f"dropout: rng needs a numpy.random.Generator, as default_rng(0) makes it, but got {shown(rng)}"
+        )
+    return dict(p=number(p, "dropout", "p", low=0, high=1))
 
 
 @operation(prepare=_prepare_dropout)

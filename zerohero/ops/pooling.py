@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from zerohero.arguments import Padding, Pair, images, padding_pairs, pair
@@ -67,7 +69,7 @@ def max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=
     """
     reach = _reach(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
     view = windows(x, kernel_size, stride, reach, dilation, fill=-np.inf)
-    values = view.reshape(*view.shape[:4], -1)  # (N, C, OH, OW, kh·kw)
+    values = view.reshape(*view.shape[:4], math.prod(kernel_size))  # (N, C, OH, OW, kh·kw)
     argmax = values.argmax(axis=-1)[..., None]
     if save:
         save(argmax=argmax)
@@ -77,7 +79,7 @@ def max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=
 @max_pool2d.gradient
 def max_pool2d_gradient(grad, x, argmax, kernel_size, stride, padding, dilation, ceil_mode):
     reach = _reach(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
-    offsets = array_module(grad).arange(kernel_size[0] * kernel_size[1])
+    offsets = array_module(grad).arange(math.prod(kernel_size))
     spread = np.where(argmax == offsets, grad[..., None], 0).astype(grad.dtype)  # all to the winner
     columns = spread.transpose(1, 4, 0, 2, 3)  # (C, kh·kw, N, OH, OW)
     return fold(columns, x.shape, kernel_size, stride, reach, dilation, grad.shape[2:])
@@ -123,7 +125,7 @@ def avg_pool2d_gradient(grad, x, kernel_size, stride, padding, ceil_mode, count_
     reach = _reach(x.shape[2:], kernel_size, stride, padding, (1, 1), ceil_mode)
     share = grad / _counts(x, kernel_size, stride, padding, reach, count_include_pad)
     share = share.swapaxes(0, 1)[:, None]  # (C, 1, N, OH, OW): every value of a window gets the same
-    columns = np.broadcast_to(share, (share.shape[0], kernel_size[0] * kernel_size[1], *share.shape[2:]))
+    columns = np.broadcast_to(share, (share.shape[0], math.prod(kernel_size), *share.shape[2:]))
     return fold(columns, x.shape, kernel_size, stride, reach, (1, 1), grad.shape[2:])
 
 
