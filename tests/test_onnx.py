@@ -101,8 +101,9 @@ def max_pool(attributes, x):
     pooled = zh.max_pool2d(copies, kernel, **options)
     pooled.backward(np.tile(np.eye(outputs), (len(planes), 1)).reshape(pooled.shape))
     source = copies.grad.swapaxes(2, 3) if attributes["storage_order"] else copies.grad  # 1: counted down the columns
-    within = source.reshape(len(planes), outputs, -1).argmax(-1)
-    yield (within + planes[0].size * np.arange(len(planes))[:, None]).reshape(y.shape)
+    size = planes[0].size
+    within = source.reshape(len(planes), outputs, size) @ np.arange(size)  # all of the gradient goes to one place
+    yield (within.astype(np.int64) + size * np.arange(len(planes))[:, None]).reshape(y.shape)
 
 
 @one_axis_too
