@@ -1,9 +1,13 @@
 """The authoring tools: what they write is stable, and what is wrong with a notebook is found."""
 
+import time
+from collections import Counter
+
 import exercises
 import nbformat
 import notebooks
 import pytest
+import run_tests
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 SOLVED = '''\
@@ -244,3 +248,44 @@ def test_a_notebook_of_more_than_a_megabyte_is_unfit(tmp_path):
 
 def test_an_exercise_with_outputs_is_unfit(tmp_path):
     assert "exercises are committed blank" in problems(lecture(), tmp_path, "exercises/01.ipynb")
+
+
+# --- the test driver ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("def test_a(): pass\ndef test_b(): assert 0\ndef test_c(): import pytest; pytest.skip()", (1, 1, 1)),
+        ("import pytest\n@pytest.fixture\ndef f(): raise ValueError\ndef test_a(f): pass", (0, 1, 0)),
+        ("def test_a(): pass\ndef test_b(): import os; os._exit(0)", (0, 1, 0)),
+        ("def test_a(): import pytest; pytest.skip()", (0, 1, 1)),
+        ("x = 1", (0, 1, 0)),
+        ("this is not Python", (0, 1, 0)),
+    ],
+    ids=["one of each", "fixture fails", "ends early", "all skipped", "no tests", "not Python"],
+)
+def test_the_driver_counts_what_pytest_did(source, count, tmp_path):
+    (tmp_path / "test_x.py").write_text(source)
+    found = run_tests.pytest(str(tmp_path), "--rootdir", str(tmp_path))
+    assert (found["passed"], found["failed"], found["skipped"]) == count
+
+
+def test_a_hanging_command_is_stopped_with_what_it_started(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_tests, "TIME_LIMIT", 0.5)
+    late = tmp_path / "late"
+    grandchild = f"import time; time.sleep(1.5); open({str(late)!r}, 'w')"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grandchild!r}])"
+    assert run_tests.run([run_tests.PYTHON, "-c", child]) == 124
+    time.sleep(2)
+    assert not late.exists()
+
+
+def test_the_last_line_of_the_summary_is_the_sum():
+    results = {
+        "lint": (Counter(passed=2), 61.0),
+        "unit": (Counter(passed=3, failed=1, skipped=4), 5.0),
+    }
+    lines = run_tests.summary(results).splitlines()
+    assert lines[-1] == "5 passed, 1 failed, 4 skipped"
+    assert [line.split() for line in lines[1:3]] == [["lint", "2", "0", "0", "1:01"], ["unit", "3", "1", "4", "0:05"]]

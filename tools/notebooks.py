@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -128,10 +129,27 @@ def execute(
     A notebook runs in its own folder, as in JupyterLab, and without --data it sees what a reader who has no
     real data sets sees.
     """
-    os.environ |= {"PYTHONHASHSEED": "0", "JUPYTER_PREFER_ENV_PATH": "1"}
-    os.environ.pop("ZEROHERO_DATA", None)
-    if data is not None:
-        os.environ["ZEROHERO_DATA"] = str(data.resolve())
+    with tempfile.TemporaryDirectory() as empty:
+        os.environ.update(reader_environment(Path(empty)))
+        if data is not None:
+            os.environ["ZEROHERO_DATA"] = str(data.resolve())
+        _execute_all(files, timeout)
+
+
+def reader_environment(empty: Path) -> dict[str, str]:
+    """Return the environment in which the notebooks are run, here and in the tests.
+
+    Whatever data sets this machine has, a notebook finds none: what it shows is what every reader sees.
+    """
+    return {
+        "PYTHONHASHSEED": "0",  # the order of a set that is printed
+        "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this Python, not one that the user installed
+        "ZEROHERO_DATA": "",
+        "ZEROHERO_CACHE": str(empty),
+    }
+
+
+def _execute_all(files: list[Path], timeout: int) -> None:
     failures = [path for path in files if not _execute_one(path, timeout)]
     if failures:
         sys.exit(f"{len(failures)} of {len(files)} notebooks failed: {', '.join(map(str, failures))}")
