@@ -10,6 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from zerohero.operation import available_backends, use_backend
 from zerohero.ops.activation import leaky_relu, log_softmax, relu, sigmoid, softmax, tanh
+from zerohero.ops.capsule import (
+    capsule_layer,
+    capsule_votes,
+    dynamic_routing,
+    dynamic_routing_loops,
+    margin_loss,
+    reconstruction_loss,
+    routing_trace,
+    squash,
+)
 from zerohero.ops.convolution import conv2d, conv2d_loops, conv_transpose2d
 from zerohero.ops.linear import concat, flatten, linear, pad
 from zerohero.ops.loss import cross_entropy, mse_loss
@@ -41,6 +51,8 @@ __all__ = [
     "available_backends",
     "avg_pool2d",
     "batch_norm",
+    "capsule_layer",
+    "capsule_votes",
     "check",
     "checks",
     "concat",
@@ -51,6 +63,8 @@ __all__ = [
     "datasets",
     "doctor",
     "dropout",
+    "dynamic_routing",
+    "dynamic_routing_loops",
     "flatten",
     "global_avg_pool2d",
     "grad",
@@ -61,6 +75,7 @@ __all__ = [
     "load_weights",
     "local_response_norm",
     "log_softmax",
+    "margin_loss",
     "max_pool2d",
     "models",
     "mse_loss",
@@ -68,11 +83,14 @@ __all__ = [
     "no_grad",
     "optim",
     "pad",
+    "reconstruction_loss",
     "relu",
+    "routing_trace",
     "save_weights",
     "seed",
     "sigmoid",
     "softmax",
+    "squash",
     "tanh",
     "training",
     "use_backend",

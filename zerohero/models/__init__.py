@@ -10,6 +10,8 @@ from zerohero.nn.module import Module
 # name -> (module of this package, function in it)
 _BUILDERS: dict[str, tuple[str, str]] = {
     "lenet5": ("lenet", "lenet5"),
+    "capsnet": ("capsnet", "capsnet"),
+    "capsnet_baseline": ("capsnet", "capsnet_baseline"),
 }
 
 

@@ -1,6 +1,7 @@
 """Layers that own parameters, and the `Module` they are made of; the arithmetic itself is in `zerohero.ops`."""
 
 from zerohero.nn import init
+from zerohero.nn.capsule import CapsuleLayer, Decoder, PrimaryCaps, mask_capsules
 from zerohero.nn.layers import (
     AdaptiveAvgPool2d,
     AvgPool2d,
@@ -29,8 +30,10 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
+    "CapsuleLayer",
     "Conv2d",
     "ConvTranspose2d",
+    "Decoder",
     "Dropout",
     "Flatten",
     "GlobalAvgPool2d",
@@ -41,11 +44,13 @@ __all__ = [
     "MaxPool2d",
     "Module",
     "Parameter",
+    "PrimaryCaps",
     "ReLU",
     "Sequential",
     "Sigmoid",
     "Softmax",
     "Tanh",
     "init",
+    "mask_capsules",
     "observe",
 ]
