@@ -1,4 +1,4 @@
-"""Pictures of arrays: numbers in cells, images, grids of images or filters, histograms; no picture explains an operation here."""
+"""Pictures of arrays: numbers in cells, images, filters, histograms; none that explains an operation."""
 
 from __future__ import annotations
 
@@ -53,9 +53,7 @@ def as_array(values: Any, name: str = "array") -> np.ndarray:
     except ValueError as error:
         raise ValueError(f"{name}: its rows must all have the same length") from error
     if array.dtype.kind not in "biuf":
-        raise TypeError(
-            f"{name}: expects real numbers, but got {type(values).__name__} holding {array.dtype}"
-        )
+        raise TypeError(f"{name}: needs real numbers, but got {type(values).__name__} holding {array.dtype}")
     return array
 
 
@@ -123,9 +121,7 @@ class Cells:
         ax.add_collection(LineCollection(lines, colors=COLORS["grid"], linewidths=1.0, zorder=2))
         self.texts = [
             [
-                ax.text(
-                    left + c + 0.5, top + r + 0.52, "", ha="center", va="center", fontsize=fontsize, zorder=3
-                )
+                ax.text(left + c + 0.5, top + r + 0.52, "", ha="center", va="center", fontsize=fontsize, zorder=3)
                 for c in range(columns)
             ]
             for r in range(rows)
@@ -143,9 +139,7 @@ class Cells:
                 text.set_text("" if value != value else number(value, self.fmt))
                 text.set_color(text_color(color))
 
-    def frame(
-        self, row: float, column: float, height: float = 1, width: float = 1, **style: Any
-    ) -> Rectangle:
+    def frame(self, row: float, column: float, height: float = 1, width: float = 1, **style: Any) -> Rectangle:
         """Put a thick frame around a window of cells; the rectangle that is returned can be moved with `move`."""
         style = {"edgecolor": COLORS["highlight"], "linewidth": 3.5, "zorder": 5, **style}
         patch = Rectangle((self.left + column, self.top + row), width, height, fill=False, **style)
@@ -216,7 +210,7 @@ def number_grid(
     """
     values = np.atleast_2d(as_array(array, "number_grid: array"))
     if values.ndim != 2 or values.size == 0:
-        raise ValueError(f"number_grid: array expects rows and columns, but has shape {values.shape}")
+        raise ValueError(f"number_grid: array needs rows and columns, but has shape {values.shape}")
     rows, columns = values.shape
     if max(rows, columns) > LARGEST_GRID:
         raise ValueError(
@@ -228,9 +222,7 @@ def number_grid(
     width = max(len(number(float(value), fmt)) for value in values.flat)
     cell = max(0.3, min(0.62, 9.0 / columns, max(0.42, 0.1 * width + 0.12)))
     if ax is None:
-        fig = Picture(
-            figsize=(cell * columns + 0.9, cell * rows + (1.2 if title else 0.8)), layout="constrained"
-        )
+        fig = Picture(figsize=(cell * columns + 0.9, cell * rows + (1.2 if title else 0.8)), layout="constrained")
         ax = fig.subplots()
     else:
         fig = ax.figure  # type: ignore[assignment]
@@ -303,9 +295,7 @@ def image(
     boxes = _windows("image", highlight, rows, columns)
     if ax is None:
         high = min(5.0, max(2.6, 4.0 * rows / columns))
-        fig = Picture(
-            figsize=(high * columns / rows + 0.9, high + (0.7 if title else 0.4)), layout="constrained"
-        )
+        fig = Picture(figsize=(high * columns / rows + 0.9, high + (0.7 if title else 0.4)), layout="constrained")
         ax = fig.subplots()
     else:
         fig = ax.figure  # type: ignore[assignment]
@@ -440,12 +430,10 @@ def filter_grid(
     filters = as_array(weights, "filter_grid: weights").astype(float)
     filters = filters[None, None] if filters.ndim == 2 else filters[:, None] if filters.ndim == 3 else filters
     if filters.ndim != 4 or filters.size == 0:
-        raise ValueError(f"filter_grid: weights expects (out, in, kh, kw), but has shape {filters.shape}")
+        raise ValueError(f"filter_grid: weights needs (out, in, kh, kw), but has shape {filters.shape}")
     count, channels, height, width = filters.shape
     word = "" if channels in (1, 3) else "filter "
-    captions = _captions(
-        labels if labels is not None else [f"{word}{i}" for i in range(count)], count, "filter_grid"
-    )
+    captions = _captions(labels if labels is not None else [f"{word}{i}" for i in range(count)], count, "filter_grid")
     limit = float(np.nanmax(np.abs(filters))) or 1.0
     tiles, across = _filter_tiles(filters, limit, columns)
     down = math.ceil(len(tiles) / across)
@@ -458,9 +446,7 @@ def filter_grid(
     fig = Picture(figsize=figsize, layout="compressed")
     axes = fig.subplots(down, across, squeeze=False)
     per_channel = channels not in (1, 3)
-    with_numbers = (
-        numbers if numbers is not None else count <= 8 and max(height, width) <= 3 and channels == 1
-    )
+    with_numbers = numbers if numbers is not None else count <= 8 and max(height, width) <= 3 and channels == 1
     drawn = None
     for index, ax in enumerate(axes.ravel()):
         if index >= len(tiles):
@@ -532,7 +518,7 @@ def histogram(
         for name, part in given.items()
     }
     if not arrays or not all(array.size for array in arrays.values()):
-        raise ValueError("histogram: values expects at least one number, but got none")
+        raise ValueError("histogram: values needs at least one number, but got none")
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             bad = int((~np.isfinite(array)).sum())
@@ -561,10 +547,10 @@ def histogram(
         ax.legend()
     if title:
         ax.set_title(title)
-    parts = [
-        f"{name + ': ' if name else ''}histogram of {array.size} values{_range(array, ' from ')} with mean {_brief(array.mean())}"
-        for name, array in arrays.items()
-    ]
+    parts = []
+    for name, array in arrays.items():
+        words = f"histogram of {array.size} values{_range(array, ' from ')} with mean {_brief(array.mean())}"
+        parts.append(f"{name}: {words}" if name else words)
     _add(fig, f"{title or 'Values'}: " + "; ".join(parts) + ".")
     return fig
 
@@ -591,13 +577,12 @@ def _windows(where: str, highlight: Any, rows: int, columns: int) -> list[tuple[
     windows = [highlight] if np.ndim(highlight[0]) == 0 else list(highlight)
     for window in windows:
         if len(window) != 4:
-            raise ValueError(
-                f"{where}: highlight expects (row, column, height, width), but got {tuple(window)}"
-            )
+            raise ValueError(f"{where}: highlight needs (row, column, height, width), but got {tuple(window)}")
         row, column, height, width = window
         if min(row, column) < 0 or min(height, width) < 1 or row + height > rows or column + width > columns:
             raise ValueError(
-                f"{where}: highlight (row, column, height, width) = {tuple(window)} lies outside the {rows} by {columns} array"
+                f"{where}: highlight (row, column, height, width) = {tuple(window)} lies outside the "
+                f"{rows} by {columns} array"
             )
     return [tuple(int(part) for part in window) for window in windows]  # type: ignore[misc]
 
@@ -613,11 +598,11 @@ def _image_pixels(array: Any, where: str, limits: tuple[float, float] | None = N
         )
         hint = hint or "; for many images or channels use image_grid"
         raise ValueError(
-            f"{where}: array expects (H, W) or (C, H, W) with C = 1, 3 or 4, but has shape {values.shape}{hint}"
+            f"{where}: array needs (H, W) or (C, H, W) with C = 1, 3 or 4, but has shape {values.shape}{hint}"
         )
     if values.ndim not in (2, 3) or values.size == 0:
         hint = "; for many images use image_grid" if values.ndim == 4 else ""
-        raise ValueError(f"{where}: array expects (H, W) or (C, H, W), but has shape {values.shape}{hint}")
+        raise ValueError(f"{where}: array needs (H, W) or (C, H, W), but has shape {values.shape}{hint}")
     if values.ndim == 2 or values.shape[0] == 1:
         return (values if values.ndim == 2 else values[0]).astype(float)
     colors = np.moveaxis(values, 0, -1)
@@ -628,7 +613,7 @@ def _image_pixels(array: Any, where: str, limits: tuple[float, float] | None = N
     slack = 1e-6  # of rounding in float32
     if not (np.nanmin(colors) >= -slack and np.nanmax(colors) <= 1 + slack):
         raise ValueError(
-            f"{where}: colours expect numbers from {number(low)} to {number(high)}, but the array goes "
+            f"{where}: colours need numbers from {number(low)} to {number(high)}, but the array goes "
             f"from {number(float(values.min()))} to {number(float(values.max()))}; pass limits=(low, high)"
         )
     return np.clip(colors, 0, 1)
@@ -649,17 +634,13 @@ def _image_scale(pixels: np.ndarray, cmap: Any, limits: tuple[float, float] | No
 
 
 def _many_images(images: Any, where: str) -> list[np.ndarray]:
-    items: Iterable[Any] = (
-        images if isinstance(images, list | tuple) else as_array(images, f"{where}: images")
-    )
-    if not isinstance(items, list | tuple):
-        shape = np.shape(items)
-        if len(shape) not in (3, 4):
-            raise ValueError(f"{where}: images expects (N, H, W) or (N, C, H, W), but has shape {shape}")
-    pixels = [_image_pixels(item, f"{where}: images") for item in items]
-    if not pixels:
-        raise ValueError(f"{where}: images expects at least one image, but got none")
-    return pixels
+    if not isinstance(images, list | tuple):
+        images = as_array(images, f"{where}: images")
+        if images.ndim not in (3, 4):
+            raise ValueError(f"{where}: images needs (N, H, W) or (N, C, H, W), but has shape {images.shape}")
+    if not len(images):
+        raise ValueError(f"{where}: images needs at least one image, but got none")
+    return [_image_pixels(item, f"{where}: images") for item in images]
 
 
 def _captions(labels: Iterable[Any] | None, count: int, where: str) -> list[str]:
@@ -667,7 +648,7 @@ def _captions(labels: Iterable[Any] | None, count: int, where: str) -> list[str]
         return [""] * count
     captions = [str(label) for label in (as_array(labels) if hasattr(labels, "dtype") else labels)]
     if len(captions) != count:
-        raise ValueError(f"{where}: labels expects one for each of {count}, but got {len(captions)}")
+        raise ValueError(f"{where}: labels needs one for each of {count}, but got {len(captions)}")
     return captions
 
 
@@ -748,9 +729,7 @@ def _grid_sentence(title: str | None, pixels: list[np.ndarray], captions: list[s
     size = " of {} by {} pixels".format(*shapes.pop()) if len(shapes) == 1 else " of different sizes"
     words = [caption.replace("\n", ", ") for caption in captions if caption]
     named = (
-        f", labelled {'; '.join(words) if any(', ' in word for word in words) else ', '.join(words)}"
-        if words
-        else ""
+        f", labelled {'; '.join(words) if any(', ' in word for word in words) else ', '.join(words)}" if words else ""
     )
     if len(words) > 12:
         named = f", labelled from {words[0]} to {words[-1]}"

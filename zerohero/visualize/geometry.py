@@ -1,4 +1,4 @@
-"""Where windows lie: output sizes and receptive fields as numbers and as pictures along one axis; no values are computed."""
+"""Where windows lie: output sizes and receptive fields, as numbers and as pictures along one axis; no values here."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ def output_size(size: int, kernel_size: int, *, stride: int = 1, padding: int = 
     return (n + 2 * p - d * (k - 1) - 1) // s + 1
 
 
-def output_size_formula(
-    size: int, kernel_size: int, *, stride: int = 1, padding: int = 0, dilation: int = 1
-) -> str:
+def output_size_formula(size: int, kernel_size: int, *, stride: int = 1, padding: int = 0, dilation: int = 1) -> str:
     """The formula of `output_size` with its numbers put in."""
     top = f"({size} + 2·{padding} − {dilation}·({kernel_size} − 1) − 1)"
     result = output_size(size, kernel_size, stride=stride, padding=padding, dilation=dilation)
@@ -88,7 +86,8 @@ def windows(
     --------
     >>> from zerohero.visualize import windows
     >>> windows(6, 3, stride=2)
-    A kernel of 3 with stride 2, padding 0 and dilation 1 on 6 cells: 2 outputs. They start at cells 0, 2. Never read: 5.
+    A kernel of 3 with stride 2, padding 0 and dilation 1 on 6 cells: 2 outputs. They start at cells 0, 2.
+    Never read: 5.
     """
     n, k, s, p, d = _window_numbers("windows", size, kernel_size, stride, padding, dilation)
     count = output_size(n, k, stride=s, padding=p, dilation=d)
@@ -111,7 +110,7 @@ def windows(
             zorder=1,
         )
         for position in window:
-            style = {"facecolor": COLORS["highlight"], "edgecolor": COLORS["ink"], "linewidth": 0.8}
+            style: dict[str, Any] = {"facecolor": COLORS["highlight"], "edgecolor": COLORS["ink"], "linewidth": 0.8}
             ax.add_patch(Rectangle((position + 0.12, y + 0.18), 0.76, 0.64, **style))
     every = 1 if count <= 20 else 5
     ax.set(xlim=(-p - 0.3, n + p + 0.3), ylim=(1.45 + count + 0.2, -0.3))
@@ -199,9 +198,7 @@ def receptive_field(
         )
     seen = _seen(stack, position)
     fields = [(1, 1, 0.5), *_fields(stack)]
-    fig = Picture(
-        figsize=(min(9.4, max(5.0, 0.42 * counts[0] + 1.6)), 0.95 * len(counts) + 0.9), layout="constrained"
-    )
+    fig = Picture(figsize=(min(9.4, max(5.0, 0.42 * counts[0] + 1.6)), 0.95 * len(counts) + 0.9), layout="constrained")
     ax = fig.subplots()
     for level, count in enumerate(counts):
         jump, _, first = fields[level]
@@ -303,9 +300,7 @@ def _seen(stack: list[tuple[int, int, int]], position: int) -> list[list[int]]:
     """At each level, input first, the cells that reach output `position`."""
     levels = [[position]]
     for kernel, stride, dilation in reversed(stack):
-        levels.insert(
-            0, sorted({cell * stride + dilation * tap for cell in levels[0] for tap in range(kernel)})
-        )
+        levels.insert(0, sorted({cell * stride + dilation * tap for cell in levels[0] for tap in range(kernel)}))
     return levels
 
 
@@ -320,9 +315,7 @@ def _draw_level(ax: Axes, y: int, count: int, jump: int, first: float, seen: lis
             "linewidth": 1.6 if marked else 0.6,
         }
         ax.add_patch(
-            Rectangle(
-                (center - width / 2, y - 0.2), width, 0.4, facecolor=shade(color, 0.8), zorder=3, **style
-            )
+            Rectangle((center - width / 2, y - 0.2), width, 0.4, facecolor=shade(color, 0.8), zorder=3, **style)
         )
 
 
@@ -343,9 +336,7 @@ def _cells(cells: list[int]) -> str:
     return ", ".join(str(cell) for cell in cells)
 
 
-def _field_sentence(
-    stack: list[tuple[int, int, int]], counts: list[int], seen: list[list[int]], position: int
-) -> str:
+def _field_sentence(stack: list[tuple[int, int, int]], counts: list[int], seen: list[list[int]], position: int) -> str:
     parts = []
     for index, (kernel, stride, dilation) in enumerate(stack):
         spread = f", dilation {dilation}" if dilation > 1 else ""

@@ -1,10 +1,10 @@
-"""Pictures of the tape: each tensor of a computation as a box with its value and gradient, arrows from inputs to results."""
+"""Pictures of the tape: each tensor as a box with value and gradient, arrows from inputs to results."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,6 @@ class Box:
     y: float = 0.0
 
 
-@styled
 def graph(
     tensor: Any,
     *,
@@ -81,71 +80,115 @@ def graph(
     >>> w = zh.Tensor(2.0, requires_grad=True, name="w")
     >>> loss = (w * 3 - 1) ** 2
     >>> graph(loss, gradients=True)
-    Graph of 4 tensors. w = 2, gradient 30. w × 3 = 6, gradient 10. … − 1 = 5, gradient 10. result: … ^ 2 = 25, gradient 1.
+    Graph of 4 tensors. w = 2, gradient 30. w × 3 = 6, gradient 10. … − 1 = 5, gradient 10.
+    result: … ^ 2 = 25, gradient 1.
     """
+    found = tape_gradients(tensor) if gradients is True else gradients
+    return draw_graph(tensor, names, values, found, title=title, highlight=highlight)
+
+
+@styled
+def draw_graph(
+    tensor: Any,
+    names: Mapping[Any, str] | None,
+    values: bool,
+    gradients: Mapping[int, Any] | bool | None,
+    *,
+    title: str | None = None,
+    highlight: Any = None,
+    unknown: Container[int] = (),
+) -> Picture:
+    """As `graph`; gradients of tensors whose ``id`` is in `unknown` are drawn as a question mark."""
     named = _names(names)
-    found = (
-        tape_gradients(tensor) if gradients is True else gradients if isinstance(gradients, Mapping) else None
-    )
     boxes = _boxes(tensor)
     for box in boxes:
-        box.lines = _lines(box.tensor, named, values, _gradient_of(box.tensor, gradients, found))
+        box.lines = _lines(box.tensor, named, values, _gradient_of(box.tensor, gradients))
         box.width = max(0.75, LETTER * max(len(line) for line in box.lines) + 0.24)
         box.height = LINE * len(box.lines) + 0.16
+        if id(box.tensor) in unknown:
+            box.lines[-1] = "grad ?"
     layers = _layers(boxes)
     down = len(layers) > MOST_ACROSS
-    width, height = _place(layers, down)
+    key = _key(boxes, tensor)
+    width, height = _place(layers, down, LETTER * len(key) * 0.95)
     fig = Picture(figsize=(width + 0.2, height + 0.55 + (0.35 if title else 0)), layout="none")
     ax = fig.add_axes((0.0, 0.0, 1.0, 1.0))
     ax.set_axis_off()
     for box in boxes:
         _draw_box(ax, box, tensor, box.tensor is highlight)
     _draw_arrows(ax, boxes, layers, down)
-    ax.text(
-        width / 2,
-        height + 0.18,
-        _key(boxes, tensor),
-        ha="center",
-        va="center",
-        fontsize=10,
-        color=COLORS["neutral"],
-    )
+    ax.text(width / 2, height + 0.18, key, ha="center", va="center", fontsize=10, color=COLORS["neutral"])
     if title:
         ax.text(width / 2, -0.2, title, ha="center", va="center", fontsize=13)
     ax.set(xlim=(-0.1, width + 0.1), ylim=(height + 0.4, -0.45 if title else -0.15))
-    fig.alt = f"{title or 'Graph'} of {len(boxes)} tensors. " + " ".join(
-        _sentence(box, tensor) for box in boxes
-    )
+    sentences = " ".join(_sentence(box, tensor) for box in boxes)
+    fig.alt = f"{title or 'Graph'} of {len(boxes)} tensors. {sentences}"
     return fig
 
 
 def tape_gradients(tensor: Any) -> dict[int, np.ndarray]:
-    """The gradient of a one-number result with respect to every tensor of its tape, by ``id``; the tape stays usable.
+    """The gradient of a one-number result for every tensor of its tape, by ``id``; the tape stays usable."""
+    return {id(each): total(parts) for each, parts in backward_steps(tensor)}
+
+
+def total(parts: Sequence[tuple[Any, np.ndarray]]) -> np.ndarray:
+    """A tensor's gradient from its parts: they add up."""
+    return np.sum([part for _, part in parts], axis=0)
+
+
+def backward_steps(tensor: Any) -> list[tuple[Any, list[tuple[Any, np.ndarray]]]]:
+    """Walk the tape of a one-number result backwards, without using it up and without touching any ``.grad``.
+
+    Parameters
+    ----------
+    tensor : Tensor with one value
+
+    Returns
+    -------
+    list of (tensor, parts)
+        The result first, each tensor after everything computed from it. Its gradient is the sum of its parts, a
+        pair (user, gradient) for each use of the tensor; the result's own part is (None, 1).
 
     Raises
     ------
     ValueError
-        If `backward` has used the tape already.
+        If the result is not one number, requires no gradient, or its tape was used already.
     """
-    from zerohero.tensor import _walk
+    from zerohero.tensor import Node, _latest_first
 
-    nodes = {id(t.node): t.node for t in tensors_of(tensor) if t.node is not None}
-    calls = {key: node.call for key, node in nodes.items()}
-    if any(call is None for call in calls.values()):
+    if np.size(tensor.data) != 1 or not tensor.requires_grad:
         raise ValueError(
-            "graph: gradients=True needs a tape that was not used yet, but backward was called on it; draw before "
-            "backward, or compute the result again"
+            "graph: gradients need a result of one number that requires a gradient, but this one has shape "
+            f"{np.shape(tensor.data)} and requires_grad={tensor.requires_grad}"
         )
-    hooks = {id(t): (t, t.hooks) for t in tensors_of(tensor)}
+    parts: dict[int, list[tuple[Any, np.ndarray]]] = {id(tensor): [(None, np.ones_like(as_array(tensor.data)))]}
+    arrived: dict[int, dict[int, Any]] = {}  # the outputs of a node that a gradient has reached
+    order = []
+    for item in _latest_first(tensor):
+        if not isinstance(item, Node):
+            if id(item) in parts:
+                order.append((item, parts[id(item)]))
+                arrived.setdefault(id(item.node), {})[item.position] = item
+        elif id(item) in arrived:
+            outputs = arrived[id(item)]
+            grads = [total(parts[id(outputs[i])]) if i in outputs else None for i in range(item.outputs)]
+            for each, gradient in _through(item, grads):
+                parts.setdefault(id(each), []).append((next(iter(outputs.values())), np.array(as_array(gradient))))
+    return order
+
+
+def _through(node: Any, grads: list[Any]) -> list[tuple[Any, Any]]:
+    """(input, gradient) pairs of one step; the step keeps what it needs to do so again."""
+    call = node.call
+    if call is None:
+        raise ValueError(
+            "graph: gradients=True needs a tape that was not used yet, but backward was called on this one; draw "
+            "before backward, or compute the result again"
+        )
     try:
-        for each, _ in hooks.values():
-            each.hooks = []
-        return {id(each): np.array(as_array(gradient)) for each, gradient in _walk(tensor, None)}
-    finally:  # walking lets go of what the gradients needed; put it back
-        for key, node in nodes.items():
-            node.call = calls[key]
-        for each, its_hooks in hooks.values():
-            each.hooks = its_hooks
+        return node.backward(grads)
+    finally:
+        node.call = call
 
 
 def tensors_of(tensor: Any) -> list[Any]:
@@ -234,9 +277,7 @@ def _numbers(values: Any, show: bool) -> str:
 def _lines(tensor: Any, named: Mapping[int, str], values: bool, gradient: Any) -> list[str]:
     name, operation = _name(tensor, named), operation_words(tensor, named)
     lines = [line for line in (name, operation) if line] or ["array"]
-    lines.append(
-        ("value " if values and np.size(tensor.data) <= 4 else "shape ") + _numbers(tensor.data, values)
-    )
+    lines.append(("value " if values and np.size(tensor.data) <= 4 else "shape ") + _numbers(tensor.data, values))
     if gradient is not None:
         small = values and np.size(gradient) <= 4
         lines.append("grad " + (_numbers(gradient, values) if small else f"norm {_brief(_norm(gradient))}"))
@@ -247,10 +288,10 @@ def _norm(gradient: Any) -> float:
     return float(np.linalg.norm(as_array(gradient).astype(float).ravel()))
 
 
-def _gradient_of(tensor: Any, wish: Any, found: Mapping[int, Any] | None) -> Any:
-    if wish is False:
-        return None
-    return getattr(tensor, "grad", None) if found is None else found.get(id(tensor))
+def _gradient_of(tensor: Any, gradients: Mapping[int, Any] | bool | None) -> Any:
+    if isinstance(gradients, Mapping):
+        return gradients.get(id(tensor))
+    return None if gradients is False else getattr(tensor, "grad", None)
 
 
 def _key(boxes: Sequence[Box], result: Any) -> str:
@@ -296,9 +337,7 @@ def _layers(boxes: Sequence[Box]) -> list[list[Box]]:
             center = {}
             for box in layers[index]:
                 near = _neighbours(box, beside, forward)
-                center[id(box)] = (
-                    float(np.mean([rank[id(other)] for other in near])) if near else own[id(box)]
-                )
+                center[id(box)] = float(np.mean([rank[id(other)] for other in near])) if near else own[id(box)]
             layers[index].sort(key=lambda box: center[id(box)])
     return layers
 
@@ -307,8 +346,8 @@ def _neighbours(box: Box, beside: Sequence[Box], forward: bool) -> list[Box]:
     return box.parents if forward else [other for other in beside if box in other.parents]
 
 
-def _place(layers: list[list[Box]], down: bool) -> tuple[float, float]:
-    """Give every box its centre; returns width and height of the whole, in inches."""
+def _place(layers: list[list[Box]], down: bool, least: float) -> tuple[float, float]:
+    """Give every box its centre; returns width (at least `least`) and height of the whole, in inches."""
     along, across = ("height", "width") if down else ("width", "height")
     gap_along, gap_across = (0.42, 0.3) if down else (0.6, 0.28)
     start = 0.0
@@ -339,15 +378,18 @@ def _place(layers: list[list[Box]], down: bool) -> tuple[float, float]:
     every = [box for layer in layers for box in layer]
     low = min(spots[id(box)] - getattr(box, across) / 2 for box in every)
     high = max(spots[id(box)] + getattr(box, across) / 2 for box in every)
+    width, height = (high - low, start - gap_along) if down else (start - gap_along, high - low)
+    margin = max(0.0, least - width) / 2
     for box in every:
         here = (middles[id(box)], spots[id(box)] - low)
         box.x, box.y = reversed(here) if down else here
-    return (high - low, start - gap_along) if down else (start - gap_along, high - low)
+        box.x += margin
+    return width + 2 * margin, height
 
 
 def _apart(wishes: Sequence[float], sizes: Sequence[float]) -> list[float]:
     """Places in the same order, as near to the wishes as possible (least squares), whose boxes do not overlap."""
-    offsets = np.cumsum([0.0] + [(a + b) / 2 for a, b in zip(sizes[:-1], sizes[1:], strict=True)])
+    offsets = np.cumsum([0.0] + [(a + b) / 2 for a, b in pairwise(sizes)])
     pools: list[list[float]] = []  # [mean, count]: neighbours that touch move together
     for wish in np.asarray(wishes) - offsets:
         pools.append([float(wish), 1])
@@ -436,7 +478,5 @@ def _draw_curve(ax: Any, parent: Box, box: Box, spread: float, down: bool) -> No
     ax.add_patch(PathPatch(path, fill=False, edgecolor=COLORS["neutral"], linewidth=1.5, zorder=2))
     if head:
         ax.add_patch(
-            PathPatch(
-                Path([*tip, tip[0]], closed=True), facecolor=COLORS["neutral"], edgecolor="none", zorder=2
-            )
+            PathPatch(Path([*tip, tip[0]], closed=True), facecolor=COLORS["neutral"], edgecolor="none", zorder=2)
         )

@@ -72,9 +72,7 @@ def curves(history: Any, *, title: str | None = None, accuracy_from: float | Non
             ax.set_ylim(bottom=0)
     if title:
         fig.suptitle(title)
-    fig.alt = (
-        f"{title or 'Learning curves'} over {len(epochs)} epoch{'s' * (len(epochs) > 1)}: {'; '.join(said)}."
-    )
+    fig.alt = f"{title or 'Learning curves'} over {len(epochs)} epoch{'s' * (len(epochs) > 1)}: {'; '.join(said)}."
     return fig
 
 
@@ -114,9 +112,7 @@ def confusion_counts(labels: Any, predictions: Any, classes: int | None = None) 
     classes = largest + 1 if classes is None else classes
     if min(right.min(), answers.min()) < 0 or largest >= classes:
         worst = largest if largest >= classes else int(min(right.min(), answers.min()))
-        raise ValueError(
-            f"confusion: labels and predictions need to lie in [0, {classes - 1}], but {worst} occurs"
-        )
+        raise ValueError(f"confusion: labels and predictions need to lie in [0, {classes - 1}], but {worst} occurs")
     return np.bincount(right * classes + answers, minlength=classes * classes).reshape(classes, classes)
 
 
@@ -218,9 +214,7 @@ def worst_mistakes(
             f"{len(right)} and {len(shares)}"
         )
     if right.min() < 0 or right.max() >= shares.shape[1]:
-        raise ValueError(
-            f"worst_mistakes: labels need to lie in [0, {shares.shape[1] - 1}], but go to {right.max()}"
-        )
+        raise ValueError(f"worst_mistakes: labels need to lie in [0, {shares.shape[1] - 1}], but go to {right.max()}")
     answers = shares.argmax(axis=1)
     wrong = np.flatnonzero(answers != right)
     order = wrong[np.argsort(shares[wrong, right[wrong]], kind="stable")][:n]
@@ -229,8 +223,7 @@ def worst_mistakes(
     if not len(order):
         return _note(title or "No mistakes", f"No mistakes among {len(right)} images.")
     captions = [
-        f"{names[right[i]]}, taken\nfor {names[answers[i]]}, at {100 * shares[i, answers[i]]:.0f} %"
-        for i in order
+        f"{names[right[i]]}, taken\nfor {names[answers[i]]}, at {100 * shares[i, answers[i]]:.0f} %" for i in order
     ]
     heading = title or f"The worst of {count}"
     fig = image_grid(pictures[order], captions, title=heading, shared_scale=False)
@@ -276,17 +269,11 @@ def probabilities(
     """
     shares = as_array(values, "probabilities: values").astype(float)
     if shares.ndim != 1 or not shares.size or not ((shares >= -1e-6) & (shares <= 1 + 1e-6)).all():
-        raise ValueError(
-            f"probabilities: values needs one number from 0 to 1 for each class, but got {values!r:.80}"
-        )
+        raise ValueError(f"probabilities: values needs one number from 0 to 1 for each class, but got {values!r:.80}")
     names = [str(name) for name in (range(len(shares)) if class_names is None else class_names)]
     if len(names) != len(shares):
         raise ValueError(f"probabilities: class_names needs {len(shares)} names, but has {len(names)}")
-    fig: Any = (
-        ax.figure
-        if ax is not None
-        else Picture(figsize=(5.2, 0.32 * len(shares) + 1.1), layout="constrained")
-    )
+    fig: Any = ax.figure if ax is not None else Picture(figsize=(5.2, 0.32 * len(shares) + 1.1), layout="constrained")
     ax = ax or fig.subplots()
     places = np.arange(len(shares))
     best = int(shares.argmax())
@@ -389,9 +376,7 @@ def interval(
         sample = as_array(numbers, f"interval: values {name}".strip()).astype(float).ravel()
         mean, half = mean_interval(sample, confidence)
         color = CYCLE[place % len(CYCLE)]
-        ax.errorbar(
-            mean, place, xerr=half, fmt="D", color=color, capsize=6, markersize=7, linewidth=2.5, zorder=3
-        )
+        ax.errorbar(mean, place, xerr=half, fmt="D", color=color, capsize=6, markersize=7, linewidth=2.5, zorder=3)
         ax.plot(
             sample,
             np.full(sample.size, place + 0.24),
@@ -430,9 +415,7 @@ def _columns(history: Any) -> dict[str, np.ndarray]:
     """A history of any form as named columns."""
     rows = getattr(history, "epochs", history)
     if isinstance(rows, Mapping):
-        table = {
-            str(name): column for name, column in rows.items() if column is not None and np.ndim(column) == 1
-        }
+        table = {str(name): column for name, column in rows.items() if column is not None and np.ndim(column) == 1}
     elif isinstance(rows, Sequence) and rows and all(isinstance(row, Mapping) for row in rows):
         table = {str(name): [row.get(name, math.nan) for row in rows] for name in rows[0]}
     else:
@@ -441,9 +424,7 @@ def _columns(history: Any) -> dict[str, np.ndarray]:
         )
     wanted = ("epoch", "loss", "val_loss", "accuracy", "val_accuracy")
     columns = {
-        name: np.array([math.nan if v is None else v for v in table[name]], float)
-        for name in wanted
-        if name in table
+        name: np.array([math.nan if v is None else v for v in table[name]], float) for name in wanted if name in table
     }
     columns = {name: column for name, column in columns.items() if not np.isnan(column).all()}
     if not len(columns.get("loss", ())):
@@ -480,7 +461,8 @@ def _shares(values: Any) -> np.ndarray:
     shares = as_array(values, "worst_mistakes: probabilities").astype(float)
     if shares.ndim != 2 or not np.allclose(shares.sum(axis=1), 1, atol=1e-3) or shares.min() < -1e-6:
         raise ValueError(
-            "worst_mistakes: probabilities needs shape (N, classes) with rows that add up to 1; apply zh.softmax to logits first"
+            "worst_mistakes: probabilities needs shape (N, classes) with rows that add up to 1; "
+            "apply zh.softmax to logits first"
         )
     return shares
 
@@ -530,7 +512,8 @@ def _note(heading: str, sentence: str) -> Picture:
 
 
 def _student_t(freedom: int, confidence: float) -> float:
-    """The t for which a share `confidence` of Student's distribution lies in ±t, by t = √f·tan θ, density ∝ cos^(f−1) θ."""
+    """The t for which a share `confidence` of Student's distribution lies within ±t."""
+    # With t = √f·tan θ the density becomes proportional to cos^(f−1) θ on a finite range, which a sum integrates.
     angles = np.linspace(0, math.pi / 2, 20001)
     density = np.cos(angles) ** (freedom - 1)
     below = np.concatenate([[0], np.cumsum((density[1:] + density[:-1]) / 2)])

@@ -1,4 +1,4 @@
-"""Pictures of one position of a sliding window: a convolution's products and their sum, a pool's winner; they can move on."""
+"""Pictures of one position of a sliding window: a convolution's products and sum, a pool's winner; they can move on."""
 
 from __future__ import annotations
 
@@ -29,13 +29,9 @@ class Sheet:
         self.ax.set_axis_off()
         self.width, self.height = width, height
 
-    def board(
-        self, values: np.ndarray, left: float, middle: float, caption: str = "", **options: Any
-    ) -> Cells:
+    def board(self, values: np.ndarray, left: float, middle: float, caption: str = "", **options: Any) -> Cells:
         """Cells whose vertical middle lies at `middle`, with a caption above."""
-        cells = Cells(
-            self.ax, values, left=left, top=middle - values.shape[0] / 2, points=self.points, **options
-        )
+        cells = Cells(self.ax, values, left=left, top=middle - values.shape[0] / 2, points=self.points, **options)
         if caption:
             cells.caption(caption)
         return cells
@@ -46,7 +42,12 @@ class Sheet:
 
     def arrow(self, x: float, y: float) -> None:
         """A short arrow to the right, from products to output."""
-        style = {"arrowstyle": "-|>", "mutation_scale": 14, "linewidth": 1.8, "color": COLORS["neutral"]}
+        style: dict[str, Any] = {
+            "arrowstyle": "-|>",
+            "mutation_scale": 14,
+            "linewidth": 1.8,
+            "color": COLORS["neutral"],
+        }
         self.ax.add_patch(FancyArrowPatch((x - 0.55, y), (x + 0.55, y), **style))
 
     def finish(self) -> None:
@@ -81,8 +82,9 @@ class ConvolutionPicture:
         self.output = self._output(where)
         if max(*self.padded.shape[1:], *self.output.shape) > LARGEST_SIDE or len(self.x) > 4:
             raise ValueError(
-                f"{where}: x with its padding is {self.padded.shape[1]} by {self.padded.shape[2]} with {len(self.x)} channels, "
-                f"and at most {LARGEST_SIDE} by {LARGEST_SIDE} cells and 4 channels can be read; take a part of it"
+                f"{where}: x is {self.padded.shape[1]} by {self.padded.shape[2]} with its padding and {len(self.x)} "
+                f"channels deep, and at most {LARGEST_SIDE} by {LARGEST_SIDE} cells and 4 channels can be read; take "
+                "a part of it"
             )
         self._build()
         self.move(0, 0)
@@ -98,8 +100,8 @@ class ConvolutionPicture:
         )
         if rows < 1 or columns < 1:
             raise ValueError(
-                f"{where}: the filter spans {self._extent()[0]} by {self._extent()[1]} cells, but the padded x has only "
-                f"{self.padded.shape[1]} by {self.padded.shape[2]}"
+                f"{where}: the filter spans {self._extent()[0]} by {self._extent()[1]} cells, but the padded x has "
+                f"only {self.padded.shape[1]} by {self.padded.shape[2]}"
             )
         import zerohero as zh
 
@@ -140,8 +142,7 @@ class ConvolutionPicture:
             sheet.sign("×", lefts[1] - GAP / 2, middle)
             sheet.sign("=", lefts[2] - GAP / 2, middle)
         self.sums = [
-            sheet.sign("", lefts[2] + kw / 2, m + kh / 2 + 0.6, fontsize=12, fontweight="bold")
-            for m in middles
+            sheet.sign("", lefts[2] + kw / 2, m + kh / 2 + 0.6, fontsize=12, fontweight="bold") for m in middles
         ]
         center = float(np.mean(middles))
         sheet.arrow(lefts[3] - (GAP + 0.9) / 2, center)
@@ -149,8 +150,7 @@ class ConvolutionPicture:
         self.result.indices()
         self.here = self.result.frame(0, 0)
         self.lines = [
-            sheet.sign("", sheet.width / 2, 1.5 + channels * block + 0.75 * i, fontsize=11)
-            for i in range(lines)
+            sheet.sign("", sheet.width / 2, 1.5 + channels * block + 0.75 * i, fontsize=11) for i in range(lines)
         ]
         sheet.finish()
 
@@ -168,12 +168,8 @@ class ConvolutionPicture:
     def _grey_padding(self, board: Cells, c: int) -> None:
         if self._is_padded():
             board.frame(self.top, self.before, *self.x.shape[1:], edgecolor=COLORS["ink"], linewidth=1.6)
-            inside = np.pad(
-                np.ones(self.x.shape[1:], bool), _pads(self.x[c], self.padded[c], self.top, self.before)
-            )
-            for text, is_input in zip(
-                np.ravel(np.array(board.texts, dtype=object)), inside.ravel(), strict=True
-            ):
+            inside = np.pad(np.ones(self.x.shape[1:], bool), _pads(self.x[c], self.padded[c], self.top, self.before))
+            for text, is_input in zip(np.ravel(np.array(board.texts, dtype=object)), inside.ravel(), strict=True):
                 text.set_alpha(1.0 if is_input else 0.45)
 
     def _window_frames(self, board: Cells) -> list[Any]:
@@ -234,7 +230,8 @@ class ConvolutionPicture:
         """The whole computation at this position as one line."""
         window = self.window()
         bias = f" + bias {_signed(self.bias)}" if self.bias else ""
-        return f"row {self.row}, column {self.column}: {_sum_of_products(window, self.weight, 36)}{bias} = {number(self.total())}"
+        terms = _sum_of_products(window, self.weight, 36)
+        return f"row {self.row}, column {self.column}: {terms}{bias} = {number(self.total())}"
 
     def sentence(self) -> str:
         """The description of the picture."""
@@ -264,7 +261,8 @@ class PoolingPicture:
             raise ValueError(f"{where}: kernel_size {self.kernel} is larger than x with shape {self.x.shape}")
         if max(self.x.shape) > LARGEST_SIDE:
             raise ValueError(
-                f"{where}: x is {self.x.shape[0]} by {self.x.shape[1]}, and at most {LARGEST_SIDE} by {LARGEST_SIDE} cells can be read"
+                f"{where}: x is {self.x.shape[0]} by {self.x.shape[1]}, and at most {LARGEST_SIDE} by {LARGEST_SIDE} "
+                "cells can be read; take a part of it"
             )
         import zerohero as zh
 
@@ -286,7 +284,7 @@ class PoolingPicture:
         limit = float(np.abs(self.x).max()) or 1.0
         self.part = sheet.board(self.x[:kh, :kw], lefts[1], middle, "window", limit=limit)
         self.part.frame(0, 0, kh, kw)
-        winner = {"edgecolor": COLORS["output"], "linewidth": 3.5, "visible": self.mode == "max"}
+        winner: dict[str, Any] = {"edgecolor": COLORS["output"], "linewidth": 3.5, "visible": self.mode == "max"}
         self.winner = self.part.frame(0, 0, **winner)
         sheet.arrow(lefts[1] - (GAP + 0.6) / 2, middle)
         sheet.arrow(lefts[2] - (GAP + 1.1) / 2 + 0.1, middle)
@@ -326,7 +324,8 @@ class PoolingPicture:
         if len(cells) > 16:
             cells = [*cells[:8], f"… ({len(cells)} numbers)"]
         name = "max" if self.mode == "max" else "average"
-        return f"row {self.row}, column {self.column}: {name}({', '.join(cells)}) = {number(float(self.output[self.row, self.column]))}"
+        result = number(float(self.output[self.row, self.column]))
+        return f"row {self.row}, column {self.column}: {name}({', '.join(cells)}) = {result}"
 
     def sentence(self) -> str:
         """The description of the picture."""
@@ -380,7 +379,8 @@ def convolution_step(
     >>> from zerohero.visualize import convolution_step
     >>> fig = convolution_step([[1, 2, 0], [0, 1, 3]], [[1, -1], [0, 2]], row=0, column=1)
     >>> print(fig.alt)
-    Convolution of a 2 by 3 input with a 2 by 2 filter, at output row 0, column 1: 2·1 + 0·(−1) + 1·0 + 3·2 = 8. Output: 1 by 2.
+    Convolution of a 2 by 3 input with a 2 by 2 filter, at output row 0, column 1: 2·1 + 0·(−1) + 1·0 + 3·2 = 8.
+    Output: 1 by 2.
     """
     picture = ConvolutionPicture(x, weight, bias, stride=stride, padding=padding, dilation=dilation)
     picture.move(*_position(row, column, picture.output.shape, "convolution_step"), whole=whole)
@@ -426,7 +426,8 @@ def pooling_step(
     >>> from zerohero.visualize import pooling_step
     >>> fig = pooling_step([[1, 2, 0, 4], [5, 1, 3, 3]], 2, row=0, column=1)
     >>> print(fig.alt)
-    Max pooling of a 2 by 4 input, window 2 by 2, stride 2 by 2, at output row 0, column 1: max(0, 4, 3, 3) = 4. Output: 1 by 2.
+    Max pooling of a 2 by 4 input, window 2 by 2, stride 2 by 2, at output row 0, column 1: max(0, 4, 3, 3) = 4.
+    Output: 1 by 2.
     """
     picture = PoolingPicture(x, kernel_size, stride=stride, mode=mode)
     picture.move(*_position(row, column, picture.output.shape, "pooling_step"), whole=whole)
@@ -436,9 +437,7 @@ def pooling_step(
 def _one_filter(x: Any, weight: Any, where: str) -> tuple[np.ndarray, np.ndarray]:
     x, weight = as_array(x, f"{where}: x").astype(float), as_array(weight, f"{where}: weight").astype(float)
     x = x[None] if x.ndim == 2 else x
-    weight = (
-        weight[None] if weight.ndim == 2 else weight[0] if weight.ndim == 4 and len(weight) == 1 else weight
-    )
+    weight = weight[None] if weight.ndim == 2 else weight[0] if weight.ndim == 4 and len(weight) == 1 else weight
     if x.ndim != 3 or weight.ndim != 3 or not x.size or not weight.size:
         raise ValueError(
             f"{where}: needs one image, x (H, W) or (C, H, W), and one filter, weight (kh, kw) or (C, kh, kw), "
@@ -453,7 +452,8 @@ def _position(row: Any, column: Any, shape: tuple[int, ...], where: str) -> tupl
     row, column = integer(row, where, "row"), integer(column, where, "column")
     if not (0 <= row < shape[0] and 0 <= column < shape[1]):
         raise ValueError(
-            f"{where}: the output has rows 0 to {shape[0] - 1} and columns 0 to {shape[1] - 1}, but got ({row}, {column})"
+            f"{where}: the output has rows 0 to {shape[0] - 1} and columns 0 to {shape[1] - 1}, but got "
+            f"({row}, {column})"
         )
     return row, column
 
@@ -465,8 +465,7 @@ def _signed(value: float) -> str:
 
 def _sum_of_products(window: np.ndarray, weight: np.ndarray, most: int) -> str:
     terms = [
-        f"{_signed(a)}·{_signed(b)}"
-        for a, b in zip(window.ravel().tolist(), weight.ravel().tolist(), strict=True)
+        f"{_signed(a)}·{_signed(b)}" for a, b in zip(window.ravel().tolist(), weight.ravel().tolist(), strict=True)
     ]
     if len(terms) > most:
         terms = [*terms[:4], f"… ({len(terms)} products)"]
@@ -477,7 +476,5 @@ def _extremes(values: np.ndarray) -> np.ndarray:
     return np.array([values.min(), values.max()])
 
 
-def _pads(
-    inner: np.ndarray, outer: np.ndarray, top: int, left: int
-) -> tuple[tuple[int, int], tuple[int, int]]:
+def _pads(inner: np.ndarray, outer: np.ndarray, top: int, left: int) -> tuple[tuple[int, int], tuple[int, int]]:
     return (top, outer.shape[0] - inner.shape[0] - top), (left, outer.shape[1] - inner.shape[1] - left)

@@ -1,4 +1,4 @@
-"""The look of the course: one style, colours by role, and figures that carry their description; nothing is plotted here."""
+"""The look of the course: style, colours by role, figures that carry their description; nothing is plotted here."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DIVERGING = LinearSegmentedColormap.from_list(
     "zerohero_diverging", ["#6E2C00", COLORS["negative"], "#FFFFFF", COLORS["positive"], "#003A5C"]
 )
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "figure.dpi": 100,
     "savefig.dpi": "figure",
     "figure.figsize": (7.0, 4.0),
@@ -272,9 +272,7 @@ def shade(color: str, amount: float) -> tuple[float, ...]:
 
 def text_color(background: Any) -> str:
     """Black or white, whichever is easier to read on the background (relative luminance of WCAG 2)."""
-    linear = [
-        part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(background)
-    ]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(background)]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return COLORS["ink"] if luminance > 0.18 else COLORS["paper"]
 
@@ -293,9 +291,7 @@ def _encode(fig: Figure, image_format: str) -> bytes:
     stream = io.BytesIO()
     # No "Software" entry, so that a new version of matplotlib does not change every stored picture.
     options: dict[str, Any] = (
-        {"metadata": {"Software": None}}
-        if image_format == "png"
-        else {"pil_kwargs": {"quality": 85, "optimize": True}}
+        {"metadata": {"Software": None}} if image_format == "png" else {"pil_kwargs": {"quality": 85, "optimize": True}}
     )
     with matplotlib.rc_context(STYLE):
         fig.savefig(stream, format=image_format, bbox_inches="tight", pad_inches=0.08, **options)

@@ -1,4 +1,4 @@
-"""Pictures of a loss over one or two parameters and the path that an optimiser takes on it; nothing is optimised here."""
+"""Pictures of a loss over one or two parameters and an optimiser's path on it; nothing is optimised here."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def descent(
     said = []
     for index, (name, walk) in enumerate(walks.items()):
         heights = np.asarray(as_array(function(walk)), dtype=float)
-        style = {"color": CYCLE[index % len(CYCLE)], "marker": MARKERS[index % len(MARKERS)]}
+        style: dict[str, Any] = {"color": CYCLE[index % len(CYCLE)], "marker": MARKERS[index % len(MARKERS)]}
         ax.plot(walk, heights, linewidth=1.2, label=name or None, zorder=2, **style)
         ax.plot(walk[-1], heights[-1], markersize=11, zorder=3, **style)
         said.append(
@@ -144,13 +144,11 @@ def surface(
     bar.ax.set_yticklabels([_brief(value) for value in heights[:: max(1, levels // 4)]])
     said = []
     for index, (name, walk) in enumerate(walks.items()):
-        style = {"color": CYCLE[index % len(CYCLE)], "marker": MARKERS[index % len(MARKERS)]}
+        style: dict[str, Any] = {"color": CYCLE[index % len(CYCLE)], "marker": MARKERS[index % len(MARKERS)]}
         ax.plot(walk[:, 0], walk[:, 1], linewidth=1.6, markersize=4, label=name or None, zorder=2, **style)
         ax.plot(walk[-1, 0], walk[-1, 1], markersize=11, markeredgecolor="white", zorder=3, **style)
         ends = np.asarray(as_array(function(walk[[0, -1], 0], walk[[0, -1], 1])), dtype=float)
-        said.append(
-            f"{name or 'Path'}: {len(walk) - 1} steps from loss {_brief(ends[0])} to loss {_brief(ends[1])}"
-        )
+        said.append(f"{name or 'Path'}: {len(walk) - 1} steps from loss {_brief(ends[0])} to loss {_brief(ends[1])}")
     if minimum is not None:
         ax.plot(
             *minimum,
@@ -173,21 +171,14 @@ def surface(
 
 def _walks(paths: Any, axes: int, where: str) -> dict[str, np.ndarray]:
     given = {} if paths is None else paths if isinstance(paths, Mapping) else {"": paths}
-    walks = {
-        str(name): as_array(path, f"{where}: path {name}".strip()).astype(float)
-        for name, path in given.items()
-    }
+    walks = {str(name): as_array(path, f"{where}: path {name}".strip()).astype(float) for name, path in given.items()}
     for name, walk in walks.items():
         shape = "(steps,)" if axes == 1 else "(steps, 2)"
         if walk.ndim != axes or not len(walk) or (axes == 2 and walk.shape[1] != 2):
-            raise ValueError(
-                f"{where}: path {name} needs shape {shape}, but has shape {walk.shape}".replace("  ", " ")
-            )
+            raise ValueError(f"{where}: path {name} needs shape {shape}, but has shape {walk.shape}".replace("  ", " "))
         if not np.isfinite(walk).all():
             step = int(np.flatnonzero(~np.isfinite(walk).reshape(len(walk), -1).all(axis=1))[0])
-            raise ValueError(
-                f"{where}: path {name} is NaN or infinite from step {step} on".replace("  ", " ")
-            )
+            raise ValueError(f"{where}: path {name} is NaN or infinite from step {step} on".replace("  ", " "))
     return walks
 
 

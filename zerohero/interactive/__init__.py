@@ -1,0 +1,59 @@
+"""Steppers and explorers for JupyterLab: every public name; `zerohero.visualize` draws, the core computes.
+
+Each call returns an `Explorer`. As the last line of a cell it shows sliders (mouse, or Tab and arrow keys), the
+picture, and under it one line of text that says in words what the picture shows. The same output also holds the
+picture as it stood and its description, so that a page without a running kernel (GitHub, print) still teaches.
+``explorer.figure()`` is that picture as a static `Picture`; ``static=True`` returns it at once. ``explorer.set(...)``
+moves it from code, ``explorer.state`` says where it stands, ``explorer.close()`` lets it go.
+
+=============================  ===============================================================================
+convolution_stepper            every position of a convolution: products and their sum (lecture 01)
+output_size_explorer           kernel, stride, padding, dilation: where windows lie, the formula (lecture 01)
+receptive_field_explorer       what one output cell of a stack of layers sees (lecture 01)
+filter_painter                 change the numbers of a filter, see a photograph's response (lecture 01)
+pooling_stepper                every position of a pooling layer (lecture 02)
+shift_explorer                 slide an image pixel by pixel, watch the class probabilities (lecture 02)
+backprop_stepper               walk the tape backwards, gradient by gradient (lecture 03)
+filter_watcher                 a layer's filters while they form (lecture 03)
+SLIDE_INPUT, SLIDE_FILTER      the worked example of lecture 01
+FILTERS                        named 3 by 3 filters: identity, edges, sharpen, blur, emboss
+Explorer                       what they share
+=============================  ===============================================================================
+
+ipywidgets and matplotlib are imported when the first name is used.
+
+Examples
+--------
+>>> from zerohero.interactive import convolution_stepper
+>>> stepper = convolution_stepper()
+>>> stepper.set(position=1)
+>>> print(stepper.text())
+row 0, column 1: 2·1 + 2·0 + 5·(−2) + 1·1 + 1·1 + 2·0 + 4·0 + 3·(−1) + 3·1 = −6
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_FILES = {
+    "explorer": ("Explorer",),
+    "steppers": ("SLIDE_INPUT", "SLIDE_FILTER", "convolution_stepper", "pooling_stepper", "backprop_stepper"),
+    "geometry": ("output_size_explorer", "receptive_field_explorer"),
+    "photos": ("FILTERS", "filter_painter"),
+    "networks": ("shift_explorer", "filter_watcher"),
+}
+_FILE_OF = {name: file for file, names in _FILES.items() for name in names}
+__all__ = sorted(_FILE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FILE_OF:
+        raise AttributeError(f"module 'zerohero.interactive' has no attribute {name!r}")
+    value = getattr(import_module(f".{_FILE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
