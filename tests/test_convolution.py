@@ -1,4 +1,4 @@
-"""Convolution and transposed convolution: against PyTorch, against the slide's loops, and each as the other's adjoint."""
+"""Convolution and transposed convolution: against PyTorch, the slide's loops, and each as the other's adjoint."""
 
 import numpy as np
 import pytest
