@@ -42,13 +42,13 @@ distclean: clean ## delete .venv as well, to start over
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "zerohero needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) --version 2>&1 || true). \
-	Name another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	  echo "zerohero needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo not here)." \
+	    "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@echo "zerohero: making $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.lab: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "zerohero: installing the course into $(VENV); the first time this downloads some 300 MB"
+	@echo "zerohero: installing the course into $(VENV); the first time this downloads some 220 MB"
 	@$(PIP) "setuptools>=77"
 	@$(PIP) -e ".[course]"
 	@touch $@
