@@ -14,7 +14,7 @@ For authors, how to add a task to `exercise_NN.py`
 
     def _images(rng):                                   # cases from the smallest to the largest: the first that
         return [                                        # fails is shown
-            Case(np.float32([[1, 2], [3, 4]]), 2),      # written as the student's function is called
+            Case(np.array([[1.0, 2], [3, 4]]), 2),      # written as the student's function is called
             Case(rng.normal(size=(5, 8)).astype(np.float32), 2, stride=1),
         ]
 
@@ -44,7 +44,7 @@ For authors, how to add a task to `exercise_NN.py`
   tests/test_checks.py asserts it for all tasks, and that each misconception, handed in, is named. Two forms of one
   mistake carry the same name.
 * A misconception that fits all cases wins; the first in order, if several do. One that crashes on a case fits an
-  answer that crashes with the same type of exception there. After the task's own, mistakes common to all tasks are
+  answer that crashes there with the same exception and message. After the task's own, mistakes common to all tasks are
   looked for (fractions cut off by an integer array, small integers wrapping around, float16, opposite sign,
   transposed, the same output for every input): give none of these names to yours, but you may list the mistake with
   a better sentence.
