@@ -34,7 +34,9 @@ def glyph(character: str, *, size: int = 28, shift: tuple[float, float] = (0, 0)
     """One character under a known pose, exactly antialiased.
 
     The character's outline is made thicker, then sheared, scaled, rotated, all about its centre of mass, which is
-    then put at the middle of the image plus `shift`. What leaves the image is cut off.
+    then put at the middle of the image plus `shift`. What leaves the image is cut off. Measured on 28×28 pixels, the
+    centre of mass lies within 0.1 pixels of where it was put; farther off only where strokes are thinner than a
+    pixel, or so thick that they touch.
 
     Parameters
     ----------
@@ -206,7 +208,7 @@ def available(name: str, split: str) -> bool:
 
 def load(name: str, split: str, *, size: int | None = None, seed: int = 0, n: int = 1000,
          characters: str = "0123456789", fonts: str | Sequence[str] = "DejaVu Sans",
-         shift_x: Range = (-2, 2), shift_y: Range = (-2, 2), rotation: Range = (-20, 20), scale: Range = (0.8, 1.1),
+         shift_x: Range = (-2, 2), shift_y: Range = (-2, 2), rotation: Range = (-20, 20), scale: Range = (0.7, 1),
          shear: Range = (-0.2, 0.2), thickness: Range = (0.8, 1.4)) -> Dataset:
     """`n` glyphs, as many of each character as can be, each under a pose drawn evenly from the ranges.
 
