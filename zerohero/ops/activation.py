@@ -135,7 +135,7 @@ def softmax(x, axis=-1):
 
     Parameters
     ----------
-    x : array
+    x : array, any shape
     axis : int
 
     Returns
@@ -162,7 +162,7 @@ def log_softmax(x, axis=-1):
 
     Parameters
     ----------
-    x : array
+    x : array, any shape
     axis : int
 
     Returns

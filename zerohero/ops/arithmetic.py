@@ -12,13 +12,16 @@ from zerohero.operation import array_module, operation
 
 def _broadcasting(where: str):
     def prepare(a, b):
-        try:
-            np.broadcast_shapes(a.shape, b.shape)
-        except ValueError:
-            raise ValueError(f"{where}: shapes {a.shape} and {b.shape} do not broadcast") from None
+        if not _broadcast(a.shape, b.shape):
+            raise ValueError(f"{where}: shapes {a.shape} and {b.shape} do not broadcast")
         return {}
 
     return prepare
+
+
+def _broadcast(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
+    """Whether two shapes broadcast: from the last axis on, lengths are equal or one of them is 1."""
+    return all(m == n or 1 in (m, n) for m, n in zip(reversed(first), reversed(second)))
 
 
 @operation(inputs=2, elementwise=True, prepare=_broadcasting("add"))
@@ -110,7 +113,7 @@ def absolute_gradient(grad, x):
 
 
 def _prepare_matmul(a, b):
-    if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
+    if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2] or not _broadcast(a.shape[:-2], b.shape[:-2]):
         raise ValueError(f"matmul: needs (..., m, k) @ (..., k, n), but got {a.shape} @ {b.shape}")
     return {}
 

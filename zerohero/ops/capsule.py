@@ -30,7 +30,7 @@ def squash(s, axis=-1):
 
     Parameters
     ----------
-    s : array
+    s : array, any shape
     axis : int
         The axis along which the numbers of one vector lie.
 
@@ -197,8 +197,15 @@ def routing_trace(votes, bias=None, *, iterations=3) -> RoutingTrace:
 def dynamic_routing_loops(votes, bias=None, *, iterations=3):
     """Procedure 1 of the paper line by line, with loops over capsules: the definition, not the fast form.
 
-    Parameters, returns
-        As `dynamic_routing`.
+    Parameters
+    ----------
+    votes : array (N, I, J, Q)
+    bias : array (J, Q), optional
+    iterations : int
+
+    Returns
+    -------
+    array (N, J, Q)
 
     Examples
     --------

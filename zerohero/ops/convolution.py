@@ -24,8 +24,8 @@ def conv2d_loops(x, weight, bias=None, *, stride=1, padding=0):
 
     Returns
     -------
-    array
-        Of shape (OH, OW), (O, OH, OW) or (N, O, OH, OW), with OH = (H + 2·padding - kh) // stride + 1.
+    array (OH, OW), (O, OH, OW) or (N, O, OH, OW)
+        OH = (H + 2·padding - kh) // stride + 1, and OW likewise.
 
     Examples
     --------
@@ -194,7 +194,7 @@ def conv_transpose2d(x, weight, bias=None, *, stride=1, padding=0, output_paddin
 
     Returns
     -------
-    array
+    array (OH, OW), (O, OH, OW) or (N, O, OH, OW)
         OH = (H - 1)·stride - top - bottom + dilation·(kh - 1) + output_padding + 1, and OW likewise.
 
     Raises

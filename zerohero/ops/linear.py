@@ -110,13 +110,12 @@ def concat(arrays, axis=0):
 
     Parameters
     ----------
-    arrays : list of arrays
-        Of equal shape except along `axis`.
+    arrays : list of arrays, equal shapes except along `axis`
     axis : int
 
     Returns
     -------
-    array
+    array, their shape, with the sum of their lengths along `axis`
 
     Examples
     --------
@@ -149,14 +148,14 @@ def pad(x, width, value=0.0):
 
     Parameters
     ----------
-    x : array
+    x : array, any shape
     width : list of (before, after)
         One pair for each of the last axes: [(top, bottom), (left, right)] pads images.
     value : float
 
     Returns
     -------
-    array
+    array, x's shape and the widths
 
     Examples
     --------

@@ -53,8 +53,8 @@ def max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=
 
     Returns
     -------
-    array
-        With OH = (H + top + bottom - dilation·(kh - 1) - 1) // stride + 1 rows (rounded up in ceil_mode).
+    array (OH, OW), (C, OH, OW) or (N, C, OH, OW)
+        OH = (H + top + bottom - dilation·(kh - 1) - 1) // stride + 1 (rounded up in ceil_mode), and OW likewise.
         A window that holds NaN gives NaN.
 
     Raises
