@@ -113,7 +113,7 @@ class Explorer:
     def _build(self) -> None:
         import ipywidgets
 
-        image = ipywidgets.Image(layout=ipywidgets.Layout(max_width="100%", object_fit="contain"))
+        image = ipywidgets.Image(layout=ipywidgets.Layout(max_width="100%", align_self="flex-start"))
         parts: dict[str, Any] = {"image": image, "line": ipywidgets.HTML()}
         rows = self._control_rows(ipywidgets, parts)
         parts["box"] = ipywidgets.VBox([*rows, parts["image"], parts["line"]])

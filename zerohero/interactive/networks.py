@@ -97,12 +97,12 @@ class ShiftExplorer(Explorer):
         first, second = np.argsort(-now, kind="stable")[:2].tolist() if len(now) > 1 else (0, 0)
         answers = self.probabilities.argmax(axis=-1)
         same = answers[values["down"] + self.reach, values["right"] + self.reach] == answers[self.reach, self.reach]
-        moved = f"{abs(values['right'])} pixels {'right' if values['right'] >= 0 else 'left'}, "
-        moved += f"{abs(values['down'])} {'down' if values['down'] >= 0 else 'up'}"
+        across = f"{abs(values['right'])} {'right' if values['right'] >= 0 else 'left'}"
+        along = f"{abs(values['down'])} {'down' if values['down'] >= 0 else 'up'}"
         verdict = "the same answer as unmoved" if same else "another answer than unmoved"
         return (
-            f"{moved}: {self.names[first]} {100 * now[first]:.0f} %, then {self.names[second]} "
-            f"{100 * now[second]:.0f} %; {verdict}"
+            f"pixels moved: {across}, {along}; answer {self.names[first]} ({100 * now[first]:.0f} %), then "
+            f"{self.names[second]} ({100 * now[second]:.0f} %); {verdict}"
         )
 
 
@@ -149,7 +149,7 @@ class _ShiftPage:
         for index, line in self.lines.items():
             line.set_ydata(explorer.probabilities[values["down"] + explorer.reach, :, index])
         self.here.set_xdata([values["right"]] * 2)
-        self.fig.alt = f"An image shifted by {words}."
+        self.fig.alt = f"A shifted image and what the network says: {words}."
 
 
 class _FilterPage:
@@ -310,7 +310,7 @@ def shift_explorer(
     >>> explorer = shift_explorer(left_or_right, image, reach=3, class_names=["left", "right"])
     >>> explorer.set(right=2)
     >>> print(explorer.text())
-    2 pixels right, 0 down: right 98 %, then left 2 %; another answer than unmoved
+    pixels moved: 2 right, 0 down; answer right (98 %), then left (2 %); another answer than unmoved
     """
     explorer = ShiftExplorer(model, image, reach, class_names, label)
     return explorer.figure() if static else explorer

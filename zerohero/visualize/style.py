@@ -37,8 +37,8 @@ COLORS = {
 SEQUENTIAL = "cividis"
 # Negative numbers orange, zero white, positive numbers blue: the same two colours as in COLORS.
 DIVERGING = LinearSegmentedColormap.from_list(
-    "zerohero_diverging", ["#6E2C00", COLORS["negative"], "#FFFFFF", COLORS["positive"], "#003A5C"]
-)
+    "zerohero_diverging", ["#6E2C00", COLORS["negative"], "#FFFFFF", COLORS["positive"], "#003A5C"], N=257
+)  # an odd number of colours, so that zero is exactly white
 
 STYLE: Any = {
     "figure.dpi": 100,
@@ -78,6 +78,10 @@ STYLE: Any = {
 
 MOST_COLORS = 4096  # of a drawing with its smoothed letters and lines; photographs have more
 
+# What every Picture is drawn with: nothing of a reader's own settings shines through.
+OTHERS = ("backend", "interactive", "timezone", "toolbar", "webagg")
+WHOLE_STYLE: Any = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith(OTHERS)} | STYLE
+
 Drawing = TypeVar("Drawing", bound=Callable[..., Any])
 
 
@@ -86,7 +90,7 @@ def styled(draw: Drawing) -> Drawing:
 
     @functools.wraps(draw)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with matplotlib.rc_context(STYLE):
+        with matplotlib.rc_context(WHOLE_STYLE):
             return draw(*args, **kwargs)
 
     return wrapper  # type: ignore[return-value]
@@ -138,7 +142,7 @@ class Picture(Figure):
         return _encode(self, self.image_format)
 
     def draw(self, renderer: Any) -> None:
-        with matplotlib.rc_context(STYLE):  # ticks are made while drawing, and must look like the rest
+        with matplotlib.rc_context(WHOLE_STYLE):  # ticks are made while drawing, and must look like the rest
             super().draw(renderer)
 
     def __repr__(self) -> str:
@@ -295,7 +299,7 @@ def _encode(fig: Figure, image_format: str) -> bytes:
     options: dict[str, Any] = (
         {"metadata": {"Software": None}} if image_format == "png" else {"pil_kwargs": {"quality": 85, "optimize": True}}
     )
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(WHOLE_STYLE):
         fig.savefig(stream, format=image_format, bbox_inches="tight", pad_inches=0.08, **options)
     return _with_palette(stream.getvalue()) if image_format == "png" else stream.getvalue()
 
