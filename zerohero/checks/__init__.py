@@ -56,7 +56,7 @@ For authors, how to add a task to `exercise_NN.py`
   return the value. `use` also serves functions that need more than a call.
 * `rtol` and `atol` say how near is right; `seconds` how long an answer may take for all cases together.
 * Inputs are copied for each call; an answer that writes into them fails, and is told which.
-* The notebook shows the card, `Task.card`, word for word; a test compares them.
+* The notebook shows the card, `Task.card`, and the hints, `Task.folded_hints`, word for word; a test compares them.
 '''
 
 from __future__ import annotations

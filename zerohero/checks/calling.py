@@ -35,7 +35,7 @@ class Outcome:
     """What one call gave: its arrays, or the sentence that says why there are none, or both."""
 
     parts: tuple[np.ndarray, ...] | None
-    trouble: str = ""  # what is wrong with the call or the kind of thing returned
+    trouble: str = ""  # what is wrong with the call or the kind of thing returned: a sentence without its subject
     error: str = ""  # type and message of the exception that ended the call
     changed: tuple[str, ...] = ()  # names of the inputs that the call wrote into
 
@@ -69,7 +69,7 @@ def call(task: Task, answer: Callable, case: Case, seconds: float) -> Outcome:
     except KeyboardInterrupt:
         raise
     except TimeUp:
-        trouble = f"it has no answer after {task.seconds:g} seconds: is there a loop that never ends?"
+        trouble = f"has no answer after {task.seconds:g} seconds: is there a loop that never ends?"
         error = "TimeUp"
     except BaseException as caught:
         trouble = _sentence(caught, answer, task)
@@ -135,12 +135,12 @@ def plain_parts(value: Any, names: tuple[str, ...], lists: bool) -> tuple[tuple[
     """Return what an answer returned as base-class arrays of its own memory, and a sentence if its kind is wrong."""
     if len(names) == 1:
         array, trouble = plain_array(value, lists)
-        return (None if array is None else (array,)), trouble and f"it returns {trouble}"
+        return (None if array is None else (array,)), trouble and f"returns {trouble}"
     if not isinstance(value, (tuple, list)) or len(value) != len(names):
         got = f"{len(value)} things" if isinstance(value, (tuple, list)) else described(value)
-        return None, f"it returns {got}; the task asks for {len(names)} things, in this order: {', '.join(names)}."
+        return None, f"returns {got}; the task asks for {len(names)} things, in this order: {', '.join(names)}."
     arrays, troubles = zip(*(plain_array(item, lists) for item in value))
-    trouble = next((f"it returns, as {name}, {t}" for name, t in zip(names, troubles) if t), "")
+    trouble = next((f"returns, as {name}, {t}" for name, t in zip(names, troubles) if t), "")
     return (None if any(a is None for a in arrays) else arrays), trouble
 
 
@@ -207,16 +207,16 @@ def _same(before: Any, after: Any) -> bool:
 def _sentence(error: BaseException, answer: Callable, task: Task) -> str:
     name, message = type(error).__name__, _message(error)
     if isinstance(error, NotImplementedError):
-        return f"it says that it is not written yet: {message}"
+        return f"says that it is not written yet: {message}"
     if isinstance(error, RecursionError):
-        return "it calls itself without end (RecursionError)."
+        return "calls itself without end (RecursionError)."
     if isinstance(error, SystemExit):
-        return "it calls exit(), which would end the notebook: leave it out."
+        return "calls exit(), which would end the notebook: leave it out."
     line = _line(error, answer)
     if line is None and isinstance(error, TypeError) and task.answer == "function" and task.use is None:
         names = ", ".join(task.arguments(task.cases[-1]))
-        return f"it can't be called with ({names}): {message}."
-    sentence = f"it stops with {name}: {message}" if message else f"it stops with {name}"
+        return f"can't be called with ({names}): {message}."
+    sentence = f"stops with {name}: {message}" if message else f"stops with {name}"
     return f"{sentence.rstrip('.')}." if not line else f"{sentence.rstrip('.')}. It happens in the line `{line}`."
 
 

@@ -9,9 +9,16 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from typing import Any, Literal
 
 import numpy as np
+
+
+def as_html(text: str) -> str:
+    """A sentence as HTML, with `code` set as code."""
+    pieces = escape(text, quote=False).split("`")
+    return "".join(f"<code>{piece}</code>" if i % 2 else piece for i, piece in enumerate(pieces))
 
 
 class Case:
@@ -123,6 +130,11 @@ class Task:
         return self.name[3:]
 
     @property
+    def noun(self) -> str:
+        """What the student hands in, in a sentence."""
+        return "answer" if self.answer == "value" else self.answer
+
+    @property
     def dots(self) -> str:
         return "●" * self.difficulty + "○" * (5 - self.difficulty)
 
@@ -130,6 +142,12 @@ class Task:
     def card(self) -> str:
         """The task's card as a line of Markdown, as the notebook shows it."""
         return f"`{self.name}` · {self.dots} · {self.minutes} minutes · practises {self.practises}"
+
+    @property
+    def folded_hints(self) -> str:
+        """The hints as the notebook shows them: HTML that folds open one by one, a line each."""
+        summaries = (f"<summary>Hint {i + 1} of {len(self.hints)}</summary>" for i in range(len(self.hints)))
+        return "\n".join(f"<details>{s}{as_html(hint)}</details>" for s, hint in zip(summaries, self.hints))
 
     @cached_property
     def cases(self) -> list[Case]:

@@ -14,7 +14,6 @@ from zerohero.checks.comparing import Difference, difference, equal
 from zerohero.checks.definition import Task
 from zerohero.checks.report import Comparison, Report, number
 
-NOUNS = {"function": "function", "class": "class", "value": "answer"}
 Pairs = list[tuple[np.ndarray, np.ndarray]]  # (yours, expected) for every returned thing of every case
 
 
@@ -66,8 +65,9 @@ def _compare(task: Task, outcomes: list[Outcome], right: list[tuple[np.ndarray, 
     first = failing[0]
     fault = faults[first]
     assert fault is not None
-    place = "On the input below, " if task.arguments(task.cases[first]) else "Your answer: "
-    there = (place + fault.sentence,)
+    place = "On the input below, " if task.arguments(task.cases[first]) else ""
+    sentence_there = place + fault.sentence
+    there = (sentence_there[0].upper() + sentence_there[1:],)
     comparison = None
     if fault.part is not None and (yours := outcomes[first].parts) is not None:
         comparison = Comparison(task.returns[fault.part], yours[fault.part], right[first][fault.part], fault.difference)
@@ -86,15 +86,16 @@ def _compare(task: Task, outcomes: list[Outcome], right: list[tuple[np.ndarray, 
 def _fault(task: Task, outcome: Outcome, right: tuple[np.ndarray, ...]) -> Fault | None:
     """Return why this case fails; None if it is right."""
     if outcome.trouble or outcome.parts is None:
-        return Fault(outcome.trouble)
+        verb = outcome.trouble.replace("returns", "is", 1) if task.answer == "value" else outcome.trouble
+        return Fault(f"your {task.noun} {verb}")
     for part, (yours, expected) in enumerate(zip(outcome.parts, right)):
         if (found := difference(yours, expected, task.rtol, task.atol)) is not None:
-            what = f"its {task.returns[part]}" if len(right) > 1 else "its output"
+            what = f"your {task.returns[part]}" if len(right) > 1 else "your output"
             return Fault(_difference_sentence(what, yours, expected, found), part, found)
     if outcome.changed:
         names = " and ".join(f"`{name}`" for name in outcome.changed)
         return Fault(
-            f"the output is right, but it writes into its input {names}, which belongs to the caller: "
+            f"the output is right, but your {task.noun} writes into its input {names}, which belongs to the caller: "
             f"work on a copy, such as {outcome.changed[0]}.copy()."
         )
     return None

@@ -51,8 +51,7 @@ one_position = Task(
     inputs=_positions,
     hints=[
         "The window starts at `row`, `column` and is as large as the kernel: `image[row:row + kh, ...]`.",
-        "`window * kernel` multiplies number by number, each with the one in the same place. What is left is to add "
-        "up.",
+        "`window * kernel` multiplies number by number, each with the one in the same place. What is left is the sum.",
         "`kh, kw = kernel.shape`, then `window = image[row:row + kh, column:column + kw]`, "
         "then return the sum of `window * kernel`.",
     ],
@@ -153,7 +152,8 @@ slide_by_loops = Task(
     hints=[
         "How often does a kernel with 3 rows fit into an image with 6 rows? Try it with paper: it can start in row "
         "0, 1, 2 or 3.",
-        "A kernel of kh rows fits H - kh + 1 times. Make the output first, `np.zeros((H - kh + 1, W - kw + 1))`, then "
+        "A kernel of `kh` rows fits `H - kh + 1` times. Make the output first, `np.zeros((H - kh + 1, W - kw + 1))`, "
+        "then "
         "fill it with two loops.",
         "Inside the loops over `i` and `j`: `window = image[i:i + kh, j:j + kw]`, then "
         "`output[i, j] = np.sum(window * kernel)`.",
@@ -359,11 +359,10 @@ output_size = Task(
     hints=[
         "Take one thing at a time: padding makes the image larger, on both sides; dilation makes the kernel wider; "
         "stride leaves positions out.",
-        "A kernel of 3 with dilation 2 reads pixels 0, 2 and 4: it spans 5. In general it spans "
-        "dilation * (kernel_size - 1) + 1.",
-        "With `span` from the second hint, the last position is `size + 2 * padding - span`, and every stride-th one "
-        "from "
-        "0 on is used: that `// stride + 1` of them.",
+        "A kernel of 3 with dilation 2 reads pixels 0, 2 and 4: it spans 5. In general "
+        "`span = dilation * (kernel_size - 1) + 1`.",
+        "With `span` from the second hint, the last position is `size + 2 * padding - span`. Every stride-th position "
+        "from 0 on is used: `last // stride + 1` of them.",
     ],
 )
 
@@ -487,9 +486,10 @@ several_channels = Task(
     reference=lambda image, weight, bias: conv2d(image, weight, bias),
     inputs=_channels,
     hints=[
-        "One filter looks at all channels: its slice weight[o, c] slides over channel c of the image. How do C results "
+        "One filter looks at all channels: its slice `weight[o, c]` slides over channel c of the image. How do C "
+        "results "
         "become one?",
-        "The C results of one filter are added, number by number, and the filter's own bias[o] is added once, at the "
+        "The C results of one filter are added, number by number, and the filter's own `bias[o]` is added once, at the "
         "end.",
         "For each o start with `output[o] = bias[o]`; then for each c: `output[o] += zh.conv2d(image[c], weight[o, "
         "c])`.",
@@ -651,7 +651,7 @@ receptive_field = Task(
         "Before any layer, an output sees 1 pixel: itself. How many more does a 3×3 layer with stride 1 let it see? "
         "And a "
         "second one?",
-        "Each layer adds kernel_size - 1 steps. After a stride of 2, one step of the next layer is 2 pixels of the "
+        "Each layer adds `kernel_size - 1` steps. After a stride of 2, one step of the next layer is 2 pixels of the "
         "image: "
         "keep that step, too, from layer to layer.",
         "Start with `size, jump = 1, 1`. For each layer: `size += (kernel_size - 1) * jump`, and then `jump *= "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -10,11 +11,14 @@ from typing import Any, Literal
 import numpy as np
 
 from zerohero.checks.comparing import Difference
-from zerohero.checks.definition import Case, Task
+from zerohero.checks.definition import Case, Task, as_html
 
 HEADLINES = {"passed": "✔ Passed", "failed": "✘ Not yet", "blank": "○ Not written yet"}
+WIDTH = 100  # characters in a line of text
 MOST = 8  # rows and columns of an array that are shown
 BOX = "border-left: 4px solid {}; padding: 0.2em 0 0.2em 0.8em"
+ROWS = "font-family: var(--jp-code-font-family, monospace); margin: 0.5em 0"
+TABLES = "display: flex; flex-wrap: wrap; gap: 2em; align-items: flex-start"
 COLORS = {"passed": "#117733", "failed": "#cc6677", "blank": "#999999"}  # beside the words, never instead of them
 
 
@@ -82,14 +86,14 @@ class Report:
         return list(self.sentences)
 
     def _lines(self) -> list[str]:
-        lines = self._body()
+        lines = _wrapped(self._body())
         if self.case is not None and self._inputs(self.case):
             lines += [f"{self._share()} The smallest one that doesn't:", ""]
             lines += [f"    {row}" for row in self._inputs(self.case)]
         if self.comparison is not None and (beside := _side_by_side(self.comparison)):
             lines += ["", *(f"    {line}".rstrip() for line in beside)]
         if self.hints:
-            lines += ["", f"Hint {len(self.hints)} of {len(self.task.hints)}: {self.hints[-1]}"]
+            lines += ["", *_wrapped([f"Hint {len(self.hints)} of {len(self.task.hints)}: {self.hints[-1]}"])]
         return lines
 
     def _inputs(self, case: Case) -> list[str]:
@@ -106,16 +110,23 @@ class Report:
 
     def _repr_html_(self) -> str:
         style = BOX.format(COLORS[self.status])
-        parts = [f"<p><strong>{escape(self.headline)}</strong></p>", *(_paragraph(text) for text in self._body())]
+        parts = [
+            f"<p><strong>{escape(self.headline)}</strong></p>",
+            *(f"<p>{as_html(text)}</p>" for text in self._body()),
+        ]
         if self.case is not None and self._inputs(self.case):
             parts.append(f"<p>{self._share()} The smallest one that doesn't:</p>")
-            parts.append(f"<pre>{escape(chr(10).join(self._inputs(self.case)))}</pre>")
+            parts.append(f'<pre style="{ROWS}">{escape(chr(10).join(self._inputs(self.case)))}</pre>')
         if self.comparison is not None:
             parts.append(_tables(self.comparison))
         if self.hints:
             summary = f"Hint {len(self.hints)} of {len(self.task.hints)}"
-            parts.append(f"<details><summary>{summary}</summary>{_paragraph(self.hints[-1])}</details>")
+            parts.append(f"<details><summary>{summary}</summary><p>{as_html(self.hints[-1])}</p></details>")
         return f'<div role="status" style="{style}">{"".join(parts)}</div>'
+
+
+def _wrapped(sentences: Sequence[str]) -> list[str]:
+    return [line for sentence in sentences for line in textwrap.wrap(sentence, WIDTH, break_on_hyphens=False)]
 
 
 # --- arrays -------------------------------------------------------------------------------------------------
@@ -225,7 +236,7 @@ def _tables(comparison: Comparison) -> str:
     place = f" {window.place}" if window.place else ""
     yours = _table(f"Yours{place} (✘ differs)", numbers(window.yours, window.digits), window.marks)
     expected = _table(f"Expected{place}", numbers(window.expected, window.digits), None)
-    return f'{sentence}<div style="display: flex; flex-wrap: wrap; gap: 2em">{yours}{expected}</div>'
+    return f'{sentence}<div style="{TABLES}">{yours}{expected}</div>'
 
 
 def _table(caption: str, cells: list[list[str]], marks: np.ndarray | None) -> str:
@@ -233,13 +244,9 @@ def _table(caption: str, cells: list[list[str]], marks: np.ndarray | None) -> st
     for i, row in enumerate(cells):
         entries = (f"<strong>✘ {c}</strong>" if marks is not None and marks[i, j] else c for j, c in enumerate(row))
         rows.append("<tr>" + "".join(f"<td>{entry}</td>" for entry in entries) + "</tr>")
-    return f"<table><caption>{escape(caption)}</caption><tbody>{''.join(rows)}</tbody></table>"
-
-
-def _paragraph(text: str) -> str:
-    """A sentence as HTML, with `code` set as code."""
-    pieces = escape(text, quote=False).split("`")
-    return f"<p>{''.join(f'<code>{p}</code>' if i % 2 else p for i, p in enumerate(pieces))}</p>"
+    return (
+        f'<table><caption style="white-space: nowrap">{escape(caption)}</caption><tbody>{"".join(rows)}</tbody></table>'
+    )
 
 
 # --- an exercise --------------------------------------------------------------------------------------------
