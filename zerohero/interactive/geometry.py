@@ -7,6 +7,7 @@ from typing import Any
 
 from zerohero.visualize.geometry import (
     _layers,
+    _seen,
     output_size,
     output_size_formula,
     receptive_field,
@@ -73,8 +74,13 @@ class ReceptiveFieldExplorer(Explorer):
         return receptive_field(self.layers[: now["depth"]], position=now["position"], outputs=self.outputs)
 
     def text(self) -> str:
-        depth, size = self.values["depth"], self.state["receptive_field"]
-        return f"after {depth} layer{'s' * (depth > 1)} one output cell can see {size} input cells along each axis"
+        depth, position = self.values["depth"], self.values["position"]
+        seen = _seen(_layers(self.layers[:depth]), position)[0]
+        size = self.state["receptive_field"]
+        return (
+            f"after {depth} layer{'s' * (depth > 1)} output cell {position} can see input cells {seen[0]} to "
+            f"{seen[-1]}: {size} cell{'s' * (size > 1)} along each axis"
+        )
 
 
 def output_size_explorer(
@@ -148,7 +154,7 @@ def receptive_field_explorer(layers: Sequence[Any] = (3, 3, 3), *, outputs: int 
     Examples
     --------
     >>> print(receptive_field_explorer([3, (3, 2), 3]).text())
-    after 3 layers one output cell can see 9 input cells along each axis
+    after 3 layers output cell 1 can see input cells 2 to 10: 9 cells along each axis
     """
     explorer = ReceptiveFieldExplorer(layers, outputs)
     return explorer.figure() if static else explorer
