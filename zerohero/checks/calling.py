@@ -65,7 +65,7 @@ def call(task: Task, answer: Callable, case: Case, seconds: float) -> Outcome:
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"), time_limit(seconds):
             warnings.simplefilter("ignore")
-            parts, trouble = plain_parts(task.output(answer, given), task.returns, _is_list(task))
+            parts, trouble = _read(task, task.output(answer, given))
     except KeyboardInterrupt:
         raise
     except TimeUp:
@@ -76,6 +76,14 @@ def call(task: Task, answer: Callable, case: Case, seconds: float) -> Outcome:
         error = f"{'NotImplementedError' if isinstance(caught, NotImplementedError) else type(caught).__name__}: "
         error += _message(caught)
     return Outcome(parts, trouble, error, _changed(task, case, given))
+
+
+def _read(task: Task, value: Any) -> tuple[tuple[np.ndarray, ...] | None, str]:
+    """Return what an answer returned as arrays, and what is wrong with its kind; it may break when it is touched."""
+    try:
+        return plain_parts(value, task.returns, _is_list(task))
+    except Exception as error:
+        return None, f"returns something that can't be read as an array ({type(error).__name__})."
 
 
 @contextlib.contextmanager
@@ -213,7 +221,7 @@ def _sentence(error: BaseException, answer: Callable, task: Task) -> str:
     if isinstance(error, SystemExit):
         return "calls exit(), which would end the notebook: leave it out."
     line = _line(error, answer)
-    if line is None and isinstance(error, TypeError) and task.answer == "function" and task.use is None:
+    if isinstance(error, TypeError) and _innermost(error) is Task.output.__code__ and task.use is None:
         names = ", ".join(task.arguments(task.cases[-1]))
         return f"can't be called with ({names}): {message}."
     sentence = f"stops with {name}: {message}" if message else f"stops with {name}"
@@ -238,6 +246,14 @@ def _line(error: BaseException, answer: Callable) -> str | None:
             line = linecache.getline(code.co_filename, frame.tb_lineno).strip()
         frame = frame.tb_next
     return line
+
+
+def _innermost(error: BaseException) -> types.CodeType | None:
+    """The code that raised the error, or that called C code which did."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame and frame.tb_frame.f_code
 
 
 def _codes(answer: Callable) -> Iterator[types.CodeType]:

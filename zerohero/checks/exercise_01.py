@@ -108,6 +108,17 @@ def flipped_at_one_position(image, kernel, row, column):
 
 
 @one_position.misconception(
+    "window ends at the kernel's size",
+    "Your slice ends at `kh` and `kw`, wherever it starts. The end of a slice is a position, not a length: the "
+    "window in "
+    "rows `row` to `row + kh`.",
+)
+def slice_to_the_kernels_size(image, kernel, row, column):
+    kh, kw = kernel.shape
+    return (image[row:kh, column:kw] * kernel).sum()
+
+
+@one_position.misconception(
     "rows and columns swapped",
     "Your window starts at row `column` and column `row`. The first index of an array counts rows, from the top; the "
     "second counts columns, from the left.",
@@ -201,10 +212,70 @@ def one_too_few_in_full_output(image, kernel):
 
 
 @slide_by_loops.misconception(
-    "one position too many",
-    "Your loops go one position too far, where the kernel sticks out of the image. The last row in which kh rows can "
-    "start is H - kh, so write range(H - kh + 1).",
+    "last row missing",
+    "The last row of your output stays 0: the loop over rows stops one position early. H - kh is the last position, "
+    "and "
+    "range(n) ends before n, so write range(H - kh + 1).",
 )
+def last_row_missing(image, kernel):
+    output = conv2d(image, kernel)
+    output[-1] = 0
+    return output
+
+
+@slide_by_loops.misconception(
+    "last column missing",
+    "The last column of your output stays 0: the loop over columns stops one position early. W - kw is the last "
+    "position, "
+    "and range(n) ends before n, so write range(W - kw + 1).",
+)
+def last_column_missing(image, kernel):
+    output = conv2d(image, kernel)
+    output[:, -1] = 0
+    return output
+
+
+def _loops_too_long(image, kernel, too_many_rows):
+    """Loops that go one position too far, into an output with or without room for it."""
+    (height, width), (kh, kw) = image.shape, kernel.shape
+    output = np.zeros((height - kh + 1 + too_many_rows, width - kw + 1 + too_many_rows))
+    for i in range(height - kh + 2):
+        for j in range(width - kw + 2):
+            output[i, j] = np.sum(image[i : i + kh, j : j + kw] * kernel)  # ValueError when the window is cut
+    return output
+
+
+TOO_FAR = (
+    "Your loops go one position too far, where the kernel sticks out of the image. The last row in which kh rows can "
+    "start is H - kh, so write range(H - kh + 1)."
+)
+
+
+@slide_by_loops.misconception("one position too many", TOO_FAR)
+def one_too_many_windows(image, kernel):
+    return _loops_too_long(image, kernel, 0)
+
+
+@slide_by_loops.misconception("one position too many", TOO_FAR)
+def one_too_many_windows_with_room(image, kernel):
+    return _loops_too_long(image, kernel, 1)
+
+
+@slide_by_loops.misconception(
+    "window ends at the kernel's size",
+    "Your slice ends at `kh` and `kw`, wherever it starts. The end of a slice is a position, not a length: "
+    "`image[i:i + kh, j:j + kw]`.",
+)
+def slices_to_the_kernels_size(image, kernel):
+    (height, width), (kh, kw) = image.shape, kernel.shape
+    output = np.zeros((height - kh + 1, width - kw + 1))
+    for i in range(height - kh + 1):
+        for j in range(width - kw + 1):
+            output[i, j] = np.sum(image[i:kh, j:kw] * kernel)
+    return output
+
+
+@slide_by_loops.misconception("one position too many", TOO_FAR)
 def one_too_many(image, kernel):
     (height, width), (kh, kw) = image.shape, kernel.shape
     output = np.zeros((height - kh + 2, width - kw + 2))
@@ -439,6 +510,16 @@ def one_less(size, kernel_size, stride=1, padding=0, dilation=1):
 
 
 @output_size.misconception(
+    "kernel's first pixel forgotten",
+    "You take dilation * (kernel_size - 1) for the span of the kernel. That is the distance from its first pixel to "
+    "its "
+    "last; it spans one pixel more.",
+)
+def span_too_short(size, kernel_size, stride=1, padding=0, dilation=1):
+    return (size + 2 * padding - dilation * (kernel_size - 1)) // stride + 1
+
+
+@output_size.misconception(
     "one added before the stride divides",
     "You add 1 before dividing by the stride. The first position needs no step, so the 1 stands outside: "
     "last_position // stride + 1.",
@@ -519,6 +600,15 @@ def channels_apart(image, weight, bias):
 )
 def last_channel(image, weight, bias):
     return _slices(image, weight)[:, -1] + bias[:, None, None]
+
+
+@several_channels.misconception(
+    "no sum over channels",
+    "Your output holds the result of the last channel only, without the bias: inside the loop over channels `=` "
+    "overwrites what was there; `+=` is meant.",
+)
+def last_channel_and_no_bias(image, weight, bias):
+    return _slices(image, weight)[:, -1]
 
 
 @several_channels.misconception(
