@@ -68,7 +68,7 @@ FAMILY = {
                    "b9a80518b95598e7fe484ae2f0578fec8c6b14dae9bf9f504d81d7232254d7cd"),
                   ("sprite10k-labels-idx1-ubyte.gz",
                    "866fc9b1afe5281d8187bba9e15bae687c7a6d09e2be160b83b7ca230fd36ead"), exact=False))}),
-    "kmnist": Family(tuple("おきすつなはまやれを"), _files(
+    "kmnist": Family(("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"), _files(
         "kmnist", ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
         (18165135, "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4"),
         (29497, "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17"),
