@@ -59,7 +59,8 @@ class PrimaryCaps(Module):
     def forward(self, x: Any) -> Any:
         maps = self.conv(x)  # (N, types·dim, h, w)
         if self.divide != 1:
-            bias = self.conv.bias.reshape(-1, 1, 1)
+            bias: Any = self.conv.bias
+            bias = bias.reshape(-1, 1, 1)
             maps = (maps - bias) / self.divide + bias
         n, _, height, width = maps.shape
         vectors = maps.reshape(n, self.types, self.dim, height, width).transpose(0, 1, 3, 4, 2)
