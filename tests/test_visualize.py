@@ -1,5 +1,6 @@
 """The pictures of lectures 00 to 03: what is drawn is what the numbers say, and every picture says it in words."""
 
+import io
 import re
 import subprocess
 import sys
@@ -113,6 +114,21 @@ def test_a_picture_looks_the_same_whatever_the_readers_settings_are(name):
         assert EXAMPLES[name]().image_bytes() == usual
 
 
+def test_a_picture_saved_by_hand_looks_the_same_whatever_the_readers_settings_are():
+    fig, _ = visualize.subplots(title="Axes whose ticks are made while drawing")
+    usual, other = io.BytesIO(), io.BytesIO()
+    fig.savefig(usual)
+    fig, _ = visualize.subplots(title="Axes whose ticks are made while drawing")
+    with matplotlib.rc_context({"xtick.labelsize": 30, "ytick.color": "red"}):
+        fig.savefig(other)
+    assert usual.getvalue() == other.getvalue()
+
+
+def test_stored_bytes_do_not_name_a_version_of_matplotlib(rng):
+    fig = visualize.image(rng.random((3, 90, 90)))  # more colours than fit a palette
+    assert fig.image_format == "png" and b"atplotlib" not in fig.image_bytes()
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_no_text_of_a_picture_covers_another(name):
     fig = EXAMPLES[name]()
@@ -213,8 +229,9 @@ def test_a_photograph_in_a_notebook_is_a_small_jpeg(notebook):
 
     fig = visualize.image(astronaut().transpose(2, 0, 1))
     visualize.show(fig)
-    (output,) = notebook()
-    assert set(output.data) == {"image/jpeg", "text/plain"}
+    fig._ipython_display_()
+    output, again = notebook()
+    assert set(output.data) == {"image/jpeg", "text/plain"} and again.data == output.data
     fig.image_format = "png"
     assert len(output.data["image/jpeg"]) < len(fig.image_bytes()) / 3
 
@@ -574,10 +591,21 @@ def test_after_backward_a_graph_shows_the_gradients_of_leaves():
     assert not [line for line in lines_of(visualize.graph(loss, gradients=False)) if line.startswith("grad")]
 
 
-def test_boxes_of_a_graph_stand_apart_and_arrows_point_onwards():
-    x = zh.Tensor([1.0, 2.0], requires_grad=True, name="x")
-    y = zh.relu(x * x)
-    loss = (y + x).sum() * (x * 2).sum()
+def skipping(x):
+    return (zh.relu(x * x) + x).sum() * (x * 2).sum()
+
+
+def used_early_and_late(x):
+    return (x * 3 + zh.relu(zh.relu(zh.relu(x)))) * x
+
+
+def wide(x):
+    return zh.concat([zh.relu(x * i) for i in range(9)], axis=0).sum()
+
+
+@pytest.mark.parametrize("make", [skipping, used_early_and_late, wide])
+def test_boxes_of_a_graph_stand_apart_and_arrows_point_onwards(make):
+    loss = make(zh.Tensor([1.0, 2.0], requires_grad=True, name="x"))
     boxes = graphs._boxes(loss)
     for box in boxes:
         box.lines, box.width, box.height = ["x"], 1.0, 0.5
@@ -586,6 +614,16 @@ def test_boxes_of_a_graph_stand_apart_and_arrows_point_onwards():
         assert all(parent.x + 1.0 < box.x for parent in box.parents)
         for other in boxes[index + 1 :]:
             assert abs(box.x - other.x) >= 1.0 or abs(box.y - other.y) >= 0.5
+
+
+@given(st.lists(st.tuples(st.floats(-50, 50), st.floats(0.1, 5)), min_size=1, max_size=12))
+def test_boxes_are_moved_apart_no_more_than_they_must(wishes_and_sizes):
+    wishes, sizes = zip(*wishes_and_sizes, strict=True)
+    places = graphs._apart(wishes, sizes)
+    for i in range(len(places) - 1):
+        assert places[i + 1] - places[i] >= (sizes[i] + sizes[i + 1]) / 2 - 1e-9
+    np.testing.assert_allclose(graphs._apart(places, sizes), places, atol=1e-9)
+    assert np.mean(places) == pytest.approx(np.mean(wishes), abs=1e-9)
 
 
 def test_a_deep_graph_runs_downwards_and_stays_narrow():
