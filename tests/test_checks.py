@@ -316,17 +316,15 @@ def changes(change):
 
 
 def endless(image, kernel):
-    while True:
+    end = time.monotonic() + 5  # as good as endless, and no test hangs should the time limit break
+    while time.monotonic() < end:
         pass
 
 
 def endless_that_swallows(image, kernel):
-    while True:
-        try:
-            while True:
-                pass
-        except Exception:
-            pass
+    with contextlib.suppress(Exception):
+        endless(image, kernel)
+    endless(image, kernel)
 
 
 def endless_that_swallows_once(image, kernel):
@@ -433,6 +431,21 @@ def test_an_answer_that_replaces_numpys_functions_gets_a_report(name, quick_task
     report = zh.check(quick_task, sabotage)
     assert report.status == "failed"
     assert name != "isnan" or "restart the kernel" in report.sentences[0]
+
+
+def test_an_answer_that_replaces_numpys_functions_spoils_no_diagnosis(quick_task, monkeypatch):
+    monkeypatch.setattr(np, "zeros", np.zeros)  # put back after the test
+    calling.wrong_outcomes.cache_clear()
+
+    def sabotage(image, kernel):
+        np.zeros = None
+        return right(image, kernel[::-1, ::-1])
+
+    assert zh.check(quick_task, sabotage).diagnosis == "flipped kernel"
+    spoiled = calling.wrong_outcomes(quick_task)
+    calling.wrong_outcomes.cache_clear()
+    monkeypatch.undo()
+    assert [[o.error for o in w] for w in spoiled] == [[o.error for o in w] for w in calling.wrong_outcomes(quick_task)]
 
 
 def test_an_answer_that_makes_allclose_say_yes_still_fails(quick_task, monkeypatch):

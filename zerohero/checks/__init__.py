@@ -138,7 +138,7 @@ def tasks(exercise: str | int | None = None) -> list[Task]:
     Examples
     --------
     >>> [task.short for task in tasks("01")][:2]
-    ['slide_by_loops', 'output_size']
+    ['one_position', 'slide_by_loops']
     """
     known = _exercises()
     if exercise is None:
