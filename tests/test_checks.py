@@ -13,11 +13,11 @@ import warnings
 from functools import cache
 from pathlib import Path
 
-import notebooks
 import numpy as np
 import pytest
 
 import exercises
+import notebooks
 import zerohero as zh
 from zerohero.checks import Case, Report, Task, calling, definition, diagnosing, records
 from zerohero.checks.comparing import differs, equal
