@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from .style import COLORS, CYCLE, DIVERGING, Picture, styled, text_color
 
@@ -543,6 +544,8 @@ def histogram(
             linewidth=2,
         )
     ax.set(xlabel=xlabel, ylabel="share of values" if share else "number of values")
+    if not share:
+        ax.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     if len(arrays) > 1:
         ax.legend()
     if title:
