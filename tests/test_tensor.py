@@ -184,8 +184,9 @@ def test_a_gradient_can_be_changed_in_place_and_shares_no_memory():
     np.testing.assert_array_equal(z.grad, [2, 2])
 
 
-def test_a_tensor_shares_the_memory_of_its_array():
-    array = np.zeros(3, np.float32)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_tensor_shares_the_memory_of_its_array(dtype):
+    array = np.zeros(3, dtype)
     tensor = zh.Tensor(array)
     assert tensor.numpy() is array
     assert np.shares_memory(tensor.detach().data, array)
