@@ -3,12 +3,13 @@
 import time
 from collections import Counter
 
-import exercises
 import nbformat
-import notebooks
 import pytest
-import run_tests
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+import exercises
+import notebooks
+import run_tests
 
 SOLVED = '''\
 import numpy as np

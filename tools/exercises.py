@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import notebooks
 import typer
 from nbformat import NotebookNode
+
+import notebooks
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"  # nbgrader's markers, so that a course can move there
 ROOT = Path(__file__).resolve().parent.parent
