@@ -236,6 +236,14 @@ def test_back_and_next_stop_at_the_ends():
     stepper.close()
 
 
+def test_showing_a_stepper_does_not_send_it_back_to_the_start():
+    stepper = interactive.convolution_stepper()
+    stepper.set(position=5)
+    assert stepper.widget
+    (slider, _), (play, _) = stepper._parts["link"].source, stepper._parts["link"].target
+    assert (slider.value, slider.description, type(play)) == (5, "position", ipywidgets.Play)
+
+
 def test_the_pooling_stepper_gives_the_slides_output():
     stepper = interactive.pooling_stepper()
     results = []

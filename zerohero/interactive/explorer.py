@@ -131,8 +131,9 @@ class Explorer:
         back = self._button(ipywidgets, "Back", first.name, -1)
         forward = self._button(ipywidgets, "Next", first.name, +1)
         play = ipywidgets.Play(min=first.low, max=first.high, interval=800, description=first.label)
-        ipywidgets.jslink((play, "value"), (parts[first.name], "value"))
-        parts |= {"back": back, "forward": forward, "play": play}
+        # The page first copies from the link's source, which therefore is the slider: it knows where we stand.
+        link = ipywidgets.jslink((parts[first.name], "value"), (play, "value"))
+        parts |= {"back": back, "forward": forward, "play": play, "link": link}
         return [ipywidgets.HBox([parts[first.name], back, forward, play]), *sliders[1:]]
 
     def _slider(self, ipywidgets: Any, control: Control) -> Any:
