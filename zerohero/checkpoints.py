@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,16 +72,24 @@ def load_weights(model: Module, path: str | os.PathLike, *, strict: bool = True)
     model.load_state_dict(read_arrays(path)[0], strict=strict)
 
 
+def weights_path(path: str | os.PathLike) -> Path:
+    """`path`, if a safetensors file can be written there."""
+    target = Path(path)
+    if target.suffix != ".safetensors" or target.is_dir():
+        raise ValueError(f"save: path needs to be a file that ends in .safetensors, but got {str(path)!r}")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"save: the folder {str(target.parent)!r} does not exist; make it first")
+    if not os.access(target.parent, os.W_OK):
+        raise PermissionError(f"save: the folder {str(target.parent)!r} can't be written to; choose another one")
+    return target
+
+
 def write_arrays(path: str | os.PathLike, arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> Path:
     """Write named arrays and text to a safetensors file, in one piece or not at all."""
     from safetensors.numpy import save
 
-    target = Path(path)
-    if target.suffix != ".safetensors":
-        raise ValueError(f"save: path needs to end in .safetensors, but got {str(path)!r}")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"save: the folder {str(target.parent)!r} does not exist; make it first")
-    contents = save({name: np.ascontiguousarray(a) for name, a in arrays.items()}, metadata=dict(metadata) or None)
+    target = weights_path(path)
+    contents = save({name: np.asarray(a, order="C") for name, a in arrays.items()}, metadata=dict(metadata) or None)
     with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
         try:
             file.write(contents)
@@ -112,14 +121,22 @@ def read_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[st
 # ---- checkpoints of a training --------------------------------------------------------------------------
 
 
+def checkpoint_path(path: str | os.PathLike) -> Path:
+    """`path`, if a checkpoint can be written there; its folder is made if need be."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return weights_path(path)
+
+
 def save_checkpoint(path: str | os.PathLike, arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     """Write a checkpoint; the one before it is kept beside it as `….previous.safetensors`."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = checkpoint_path(path)
     if target.exists():
         with contextlib.suppress(FileNotFoundError):
             previous_of(target).unlink()
-        os.link(target, previous_of(target))  # both names exist until the new file takes over the first
+        try:
+            os.link(target, previous_of(target))  # both names exist until the new file takes over the first
+        except OSError:  # some file systems know no second names
+            shutil.copyfile(target, previous_of(target))
     write_arrays(target, arrays, {"facts": json.dumps(facts)})
 
 
@@ -131,14 +148,16 @@ def load_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dic
     ValueError
         If there is a file, but neither it nor the one before it can be read.
     """
-    damage = None
+    damage: Exception | None = None
     for candidate in (Path(path), previous_of(Path(path))):
         if not candidate.exists():
             continue
         try:
             arrays, text = read_arrays(candidate)
+            if "facts" not in text:
+                raise ValueError(f"{str(candidate)!r} holds arrays, but is no checkpoint of a training")
             return arrays, json.loads(text["facts"])
-        except (ValueError, KeyError) as error:
+        except ValueError as error:
             damage = damage or error
     if damage is not None:
         raise ValueError(f"load_checkpoint: {str(path)!r} and the one before it cannot be read: {damage}")

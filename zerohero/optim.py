@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zerohero.arguments import number
+from zerohero.arguments import integer, number
 from zerohero.operation import array_module
 from zerohero.tensor import Parameter, Tensor, move  # noqa: F401  (Parameter is used in the examples)
 
@@ -30,6 +30,11 @@ class Optimizer:
 
     def __init__(self, parameters: Iterable[Any], **settings: Any):
         name = type(self).__name__
+        if isinstance(parameters, Tensor) or not isinstance(parameters, Iterable):
+            raise TypeError(
+                f"{name}: parameters needs a list of Parameters, as model.parameters() gives it, "
+                f"but got a {type(parameters).__name__}"
+            )
         given = list(parameters)
         if not given:
             raise ValueError(f"{name}: parameters needs at least one parameter, but got none")
@@ -39,6 +44,8 @@ class Optimizer:
             unknown = set(group) - set(settings) - {"params"}
             if unknown:
                 raise ValueError(f"{name}: a group has no setting {sorted(unknown)[0]!r}; it has {sorted(settings)}")
+            if "params" not in group:
+                raise ValueError(f"{name}: a group needs 'params', a list of Parameters, but has {sorted(group)}")
             self.groups.append(settings | group | {"params": list(group["params"])})
             number(self.groups[-1]["lr"], name, "lr", low=0)
         self.parameters = [parameter for group in self.groups for parameter in group["params"]]
@@ -73,6 +80,10 @@ class Optimizer:
     def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], settings: dict[str, Any]) -> None:
         raise TypeError(f"{type(self).__name__}: an optimizer needs a method update, and this one has none")
 
+    def __repr__(self) -> str:
+        groups = [", ".join(f"{k}={v!r}" for k, v in group.items() if k != "params") for group in self.groups]
+        return f"{type(self).__name__}({'; '.join(groups)})"
+
     def state_dict(self) -> dict[str, Any]:
         """The number of steps and what is kept for each parameter, as arrays by "index.name"."""
         kept = {f"{i}.{slot}": value for i, state in enumerate(self.state) for slot, value in state.items()}
@@ -88,6 +99,8 @@ class Optimizer:
         ValueError
             If an array belongs to no parameter or has another shape.
         """
+        if "steps" not in saved:
+            raise ValueError("load_state_dict: saved needs 'steps', which state_dict() of an optimizer holds")
         states: list[dict[str, Any]] = [{} for _ in self.parameters]
         for key, value in saved.items():
             if key == "steps":
@@ -187,6 +200,8 @@ class Adam(Optimizer):
         self, parameters: Iterable[Any], lr: float = 1e-3, *, betas: Sequence[float] = (0.9, 0.999),
         eps: float = 1e-8, weight_decay: float = 0.0, decoupled: bool = False,
     ):  # fmt: skip
+        if len(betas) != 2:
+            raise ValueError(f"Adam: betas needs two numbers (β₁, β₂), but got {betas!r}")
         for i, beta in enumerate(betas):
             number(beta, "Adam", f"betas[{i}]", low=0, high=1 - 1e-12)
         number(eps, "Adam", "eps", low=0)
@@ -237,7 +252,7 @@ class OneCycle:
         self.start, self.end = number(start, "OneCycle", "start", low=0), number(end, "OneCycle", "end", low=0)
 
     def __call__(self, step: int, total: int) -> float:
-        progress = step / max(total - 1, 1)
+        progress = min(step / max(total - 1, 1), 1)
         if progress < self.warmup:
             return _cosine(self.start, 1.0, progress / self.warmup)
         return _cosine(1.0, self.end, (progress - self.warmup) / max(1 - self.warmup, 1e-12))
@@ -258,7 +273,7 @@ class CosineDecay:
         self.end = number(end, "CosineDecay", "end", low=0)
 
     def __call__(self, step: int, total: int) -> float:
-        return _cosine(1.0, self.end, step / max(total - 1, 1))
+        return _cosine(1.0, self.end, min(step / max(total - 1, 1), 1))
 
     def __repr__(self) -> str:
         return f"CosineDecay(end={self.end})"
@@ -274,7 +289,8 @@ class ExponentialDecay:
     """
 
     def __init__(self, rate: float = 0.96, *, every: int = 2000, floor: float = 0.0):
-        self.rate, self.every = number(rate, "ExponentialDecay", "rate", low=0, high=1), every
+        self.rate = number(rate, "ExponentialDecay", "rate", low=0, high=1)
+        self.every = integer(every, "ExponentialDecay", "every", least=1)
         self.floor = number(floor, "ExponentialDecay", "floor", low=0)
 
     def __call__(self, step: int, total: int) -> float:

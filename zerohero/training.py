@@ -5,21 +5,23 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import re
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from zerohero import random
 from zerohero.arguments import integer
-from zerohero.checkpoints import load_checkpoint, save_checkpoint
+from zerohero.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
 from zerohero.nn.module import Module, first_not_finite
 from zerohero.ops.loss import cross_entropy
-from zerohero.optim import Adam, OneCycle, Optimizer, Schedule
+from zerohero.optim import Adam, CosineDecay, OneCycle, Optimizer, Schedule
 from zerohero.tensor import Tensor, no_grad
 
-SCHEDULES: dict[str, Callable[[], Schedule]] = {"one-cycle": OneCycle}
+SCHEDULES: dict[str, Callable[[], Schedule]] = {"one-cycle": OneCycle, "cosine": CosineDecay}
 
 
 class History:
@@ -112,7 +114,7 @@ class Augmentation:
             down, right = (rng.integers(0, n, count) for n in places.shape[2:4])
             images = places[np.arange(count), :, down, right]
         if self.flip:
-            mirrored = rng.random(count) < 0.5
+            mirrored = rng.random((count,)) < 0.5
             images = np.where(mirrored[:, None, None, None], images[..., ::-1], images)
         return images
 
@@ -154,17 +156,18 @@ def fit(
     epochs, batch_size : int
     optimizer : Optimizer, optional
         Defaults to Adam with lr 1e-3 on all parameters.
-    schedule : "one-cycle", or a callable (step, total steps) -> factor for the learning rate, optional
-        See `zerohero.optim`.
+    schedule : "one-cycle", "cosine", or a callable (step, total steps) -> factor for the learning rate, optional
+        See `zerohero.optim`. Steps are counted from 0 here, whatever the optimizer did before.
     augment : Augmentation, or callable (images, rng) -> images, optional
         Applied to training images only, each epoch anew.
     seed : int
-        Decides the order of examples, augmentation and dropout: same seed, same machine, same numbers.
+        Decides the order of examples, augmentation and dropout: the same seed gives the same numbers on the same
+        machine with the same number of threads.
     patience : int, optional
         Stop when validation accuracy has not improved for so many epochs, and go back to the best weights.
     checkpoint : path ending in .safetensors, optional
         Written after each epoch. If it is there already and `resume` is true, training goes on from it and ends
-        where an unbroken run would have ended, bit for bit.
+        where an unbroken run would have ended, bit for bit. Without a schedule, `epochs` may be more than before.
     resume : bool
     progress : bool
         Whether to show a progress bar.
@@ -178,14 +181,20 @@ def fit(
     ValueError
         If the data don't fit together, or a checkpoint belongs to other settings.
     FloatingPointError
-        If the loss is NaN or infinite; the message names the first layer where that shows.
+        If the loss or a gradient is NaN or infinite. The message names the layer where that shows first, and the
+        model is as it was before that step.
     """
-    images, labels = _examples(train, "train")
-    held_out = None if validation is None else _examples(validation, "validation")
+    images, labels = _examples(train, "fit", "train")
+    held_out = None if validation is None else _examples(validation, "fit", "validation")
     epochs = integer(epochs, "fit", "epochs", least=1)
     batch_size = integer(batch_size, "fit", "batch_size", least=1)
-    if patience is not None and held_out is None:
-        raise ValueError("fit: patience needs a validation set, but validation is None")
+    seed = integer(seed, "fit", "seed", least=0)
+    if patience is not None:
+        patience = integer(patience, "fit", "patience", least=1)
+        if held_out is None:
+            raise ValueError("fit: patience needs a validation set, but validation is None")
+    if checkpoint is not None:
+        checkpoint = checkpoint_path(checkpoint)  # says at once what would fail after the first epoch
     optimizer = Adam(model.parameters()) if optimizer is None else optimizer
     if isinstance(schedule, str):
         if schedule not in SCHEDULES:
@@ -194,28 +203,33 @@ def fit(
     steps = math.ceil(len(images) / batch_size)
     history, best = History(), _Best()
     settings = {
-        "examples": len(images), "batch_size": batch_size, "seed": seed, "schedule": repr(schedule),
-        "augment": repr(augment), "optimizer": type(optimizer).__name__, "total": schedule and steps * epochs,
+        "images": list(images.shape), "checksum of the labels": zlib.crc32(labels.tobytes()),
+        "batch_size": batch_size, "validation": None if held_out is None else len(held_out[0]), "patience": patience,
+        "seed": seed, "schedule": _described(schedule), "augment": _described(augment),
+        "optimizer": _described(optimizer), "total steps": schedule and steps * epochs,
     }  # fmt: skip
     if checkpoint is not None and resume:
-        _restore(checkpoint, model, optimizer, history, best, settings)
-    bar = _Bar(epochs, steps, done=len(history), shown=progress)
-    for epoch in range(len(history) + 1, epochs + 1):
-        if history.stopped_early:
-            break
-        started = time.perf_counter()
-        with random.seeded([seed, epoch]) as rng:
-            row = _epoch(model, images, labels, batch_size, optimizer, schedule, steps * epochs, augment, rng, bar)
-        if held_out is not None:
-            measured = evaluate(model, held_out, batch_size=max(batch_size, 256))
-            row |= {"val_loss": measured.loss, "val_accuracy": measured.accuracy}
-            best.look(measured.accuracy, epoch, model)
-        history.epochs.append({"epoch": epoch} | row | {"seconds": time.perf_counter() - started})
-        history.stopped_early = patience is not None and epoch - best.epoch >= patience
-        if checkpoint is not None:
-            _store(checkpoint, model, optimizer, history, best, settings)
-    bar.close()
-    if patience is not None and best.weights:
+        _restore(checkpoint, model, optimizer, history, best, settings, epochs)
+
+    def factor(step: int) -> float:
+        return 1.0 if schedule is None else schedule(step, steps * epochs)
+
+    with _Bar(epochs, steps, done=len(history), shown=progress) as bar:
+        while len(history) < epochs and not history.stopped_early:
+            started, epoch = time.perf_counter(), len(history) + 1
+            with random.seeded([seed, epoch]) as rng:
+                batches = _batches(images, labels, batch_size, augment, rng)
+                row = _epoch(model, batches, optimizer, factor, (epoch - 1) * steps, rng, bar)
+            if held_out is not None:
+                measured = evaluate(model, held_out, batch_size=max(batch_size, 256))
+                row |= {"val_loss": measured.loss, "val_accuracy": measured.accuracy}
+            if patience is not None:
+                best.look(measured.accuracy, epoch, model)
+                history.stopped_early = epoch - best.epoch >= patience
+            history.epochs.append({"epoch": epoch} | row | {"seconds": time.perf_counter() - started})
+            if checkpoint is not None:
+                _store(checkpoint, model, optimizer, history, best, settings)
+    if best.weights:
         model.load_state_dict(best.weights)
     return history
 
@@ -234,7 +248,7 @@ def evaluate(model: Module, dataset: Any, *, batch_size: int = 256) -> Evaluatio
     -------
     Evaluation
     """
-    images, labels = _examples(dataset, "dataset")
+    images, labels = _examples(dataset, "evaluate", "dataset")
     integer(batch_size, "evaluate", "batch_size", least=1)
     step = _step_of(model)
     modes = [(module, module.training) for _, module in model.named_modules()]
@@ -258,30 +272,64 @@ def evaluate(model: Module, dataset: Any, *, batch_size: int = 256) -> Evaluatio
 # ---- one epoch ------------------------------------------------------------------------------------------
 
 
-def _epoch(model, images, labels, batch_size, optimizer, schedule, total, augment, rng, bar) -> dict[str, float]:
-    """Go through all examples once in random order; the means of loss and accuracy on the way."""
-    step = _step_of(model)
-    model.train()
+def _batches(images, labels, batch_size, augment, rng) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All examples once in random order, batch by batch."""
     order = rng.permutation(len(images))
-    loss_sum = correct = seen = 0.0
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
-        batch = images[chosen] if augment is None else augment(images[chosen], rng)
-        if schedule is not None:
-            optimizer.factor = schedule(optimizer.steps, total)
-        optimizer.zero_grad()
-        loss, scores = step(model, batch, labels[chosen])
-        value = loss.item()
-        if not math.isfinite(value):
-            _explain(model, batch, value, optimizer)
-        loss.backward()
-        optimizer.step()
-        loss_sum += value * len(chosen)
-        correct += float((scores.argmax(axis=1) == labels[chosen]).sum())
-        seen += len(chosen)
-        bar.step(loss_sum / seen, correct / seen)
-    rate = optimizer.groups[0]["lr"] * optimizer.factor
+        yield images[chosen] if augment is None else augment(images[chosen], rng), labels[chosen]
+
+
+def _epoch(model, batches, optimizer, factor, first, rng, bar) -> dict[str, float]:
+    """Take a step for every batch, the first of them number `first`; the means of loss and accuracy on the way."""
+    model.train()
+    loss_sum = correct = seen = 0.0
+    try:
+        for number, (images, labels) in enumerate(batches, first):
+            optimizer.factor = factor(number)
+            loss, scores = _step(model, images, labels, optimizer, rng, number + 1)
+            loss_sum += loss * len(labels)
+            correct += float((scores.argmax(axis=1) == labels).sum())
+            seen += len(labels)
+            bar.step(loss_sum / seen, correct / seen)
+        rate = optimizer.groups[0]["lr"] * optimizer.factor
+    finally:
+        optimizer.factor = 1.0  # whoever steps this optimizer next starts from its own learning rate
     return {"loss": loss_sum / seen, "accuracy": correct / seen, "lr": rate}
+
+
+def _step(model, images, labels, optimizer, rng, number) -> tuple[float, np.ndarray]:
+    """Change the weights once; or raise, with everything as it was before, if loss or gradients aren't finite."""
+    step = _step_of(model)
+    draws, buffers = rng.bit_generator.state, [(buffer, buffer.copy()) for _, buffer in model.named_buffers()]
+    optimizer.zero_grad()
+    with np.errstate(all="ignore"):  # what overflows shows in what is looked at here
+        loss, scores = step(model, images, labels)
+        value = loss.item()
+        if math.isfinite(value):
+            loss.backward()
+            wrong = [name for name, p in model.named_parameters() if not _finite(p.grad)]
+            if not wrong:
+                optimizer.step()
+                return value, scores
+            what = f"the gradient of {wrong[-1]} became NaN or infinite at step {number}, while the loss is {value:g}"
+        else:
+            rng.bit_generator.state = draws  # dropout drops the same again
+            layer = first_not_finite(model, lambda: step(model, images, labels))
+            place = f"first in the output of {layer}" if layer else "in the loss itself, no layer's output is to blame"
+            place = place if _finite(images) else "already in the images that augment made"
+            what = f"the loss became {value} at step {number}, {place}"
+    optimizer.zero_grad()
+    for buffer, before in buffers:
+        buffer[...] = before
+    raise FloatingPointError(
+        f"fit: {what}; the weights are those before this step; "
+        f"try a learning rate below {optimizer.groups[0]['lr'] * optimizer.factor:g}, or look for a division by zero"
+    )
+
+
+def _finite(array: Any) -> bool:
+    return array is None or bool(np.isfinite(array).all())
 
 
 def _step_of(model: Module) -> Callable:
@@ -289,36 +337,27 @@ def _step_of(model: Module) -> Callable:
     return own if own is not None else classification_step
 
 
-def _explain(model: Module, batch: np.ndarray, value: float, optimizer: Optimizer) -> None:
-    layer = first_not_finite(model, batch)
-    place = f"first in the output of {layer}" if layer else "in the loss itself, no layer's output is to blame"
-    raise FloatingPointError(
-        f"fit: the loss became {value} at step {optimizer.steps + 1}, {place}; the weights are those before this step; "
-        f"try a learning rate below {optimizer.groups[0]['lr'] * optimizer.factor:g}, or look for a division by zero"
-    )
-
-
-def _examples(data: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _examples(data: Any, where: str, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of a Dataset or a pair, checked."""
-    images, labels = (data.images, data.labels) if hasattr(data, "images") else _pair(data, name)
+    images, labels = (data.images, data.labels) if hasattr(data, "images") else _pair(data, where, name)
     images, labels = np.asarray(images), np.asarray(labels)
     if images.ndim != 4:
-        raise ValueError(f"fit: {name} needs images of shape (N, C, H, W), but they have shape {images.shape}")
+        raise ValueError(f"{where}: {name} needs images of shape (N, C, H, W), but they have shape {images.shape}")
     if images.dtype not in (np.float32, np.float64):
         images = images.astype(np.float32)
     if len(images) == 0:
-        raise ValueError(f"fit: {name} holds no images")
+        raise ValueError(f"{where}: {name} holds no images")
     if labels.shape[:1] != images.shape[:1]:
-        raise ValueError(f"fit: {name} has {len(images)} images, but labels of shape {labels.shape}")
+        raise ValueError(f"{where}: {name} has {len(images)} images, but labels of shape {labels.shape}")
     if not np.isfinite(images).all():
         first = int(np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))[0])
-        raise ValueError(f"fit: {name} holds NaN or infinity, first in image {first}")
+        raise ValueError(f"{where}: {name} holds NaN or infinity, first in image {first}")
     return images, labels
 
 
-def _pair(data: Any, name: str) -> tuple[Any, Any]:
+def _pair(data: Any, where: str, name: str) -> tuple[Any, Any]:
     if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise TypeError(f"fit: {name} needs a Dataset or a pair (images, labels), but got {type(data).__name__}")
+        raise TypeError(f"{where}: {name} needs a Dataset or a pair (images, labels), but got {type(data).__name__}")
     return data[0], data[1]
 
 
@@ -329,7 +368,7 @@ class _Bar:
     """The progress bar: one tick a batch, loss and accuracy of the running epoch beside it."""
 
     def __init__(self, epochs: int, steps: int, *, done: int, shown: bool):
-        from tqdm.auto import tqdm
+        from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
         self.epochs, self.steps = epochs, steps
         self.bar = tqdm(total=epochs * steps, initial=done * steps, disable=not shown, unit="batch", leave=True)
@@ -340,7 +379,10 @@ class _Bar:
             self.bar.set_postfix_str(f"loss {loss:.4f}, accuracy {accuracy:.4f}", refresh=False)
         self.bar.update()
 
-    def close(self) -> None:
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
         self.bar.close()
 
 
@@ -367,7 +409,12 @@ def _store(path, model, optimizer, history, best, settings) -> None:
     save_checkpoint(path, arrays, facts)
 
 
-def _restore(path, model, optimizer, history, best, settings) -> None:
+def _described(setting: Any) -> str:
+    """A setting in words that are the same in every process: without addresses."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(setting))
+
+
+def _restore(path, model, optimizer, history, best, settings, epochs) -> None:
     found = load_checkpoint(path)
     if found is None:
         return
@@ -378,6 +425,11 @@ def _restore(path, model, optimizer, history, best, settings) -> None:
                 f"fit: checkpoint {str(path)!r} was written with {name} {facts['settings'].get(name)!r}, but now it is "
                 f"{value!r}; use the same settings, another path, or resume=False"
             )
+    if len(facts["epochs"]) > epochs:
+        raise ValueError(
+            f"fit: epochs is {epochs}, but checkpoint {str(path)!r} holds {len(facts['epochs'])}; "
+            "use another path, or resume=False"
+        )
     states: dict[str, dict[str, np.ndarray]] = {"model": {}, "optimizer": {}, "best": {}}
     for key, value in arrays.items():
         group, _, name = key.partition("/")

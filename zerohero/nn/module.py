@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from zerohero.arguments import integer
 from zerohero.operation import array_module
 from zerohero.tensor import Parameter, Tensor, move, no_grad
 
@@ -152,6 +153,7 @@ class Module:
         -------
         array (N, classes), or (classes,) for a single image
         """
+        batch_size = integer(batch_size, "scores", "batch_size", least=1)
         array = images.data if isinstance(images, Tensor) else images
         array = array if hasattr(array, "ndim") else np.asarray(array, dtype=np.float32)
         if array.ndim not in (2, 3, 4):
@@ -220,9 +222,9 @@ class Module:
         ]
         if notes:
             raise ValueError(f"load_state_dict: state does not fit {type(self).__name__}: {'; '.join(notes)}")
-        for name, array in own.items():
-            if name in given:
-                array[...] = array_module(array).asarray(given[name], dtype=array.dtype)
+        fitting = {name: array_module(a).asarray(given[name], a.dtype) for name, a in own.items() if name in given}
+        for name, values in fitting.items():
+            own[name][...] = values
 
     def __repr__(self) -> str:
         lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.children()]
@@ -267,8 +269,8 @@ class Sequential(Module):
         return list(self)[position]
 
 
-def first_not_finite(model: Module, images: Any) -> str | None:
-    """The name of the first layer whose output holds NaN or infinity for these images, or None."""
+def first_not_finite(model: Module, run: Callable[[], Any]) -> str | None:
+    """The name of the first layer whose output holds NaN or infinity while `run()` uses the model, or None."""
     names = {id(module): name for name, module in model.named_modules()}
     found: list[str] = []
 
@@ -279,5 +281,5 @@ def first_not_finite(model: Module, images: Any) -> str | None:
             found.append(names.get(id(module), "") or type(module).__name__)
 
     with no_grad(), observe(look), np.errstate(all="ignore"):
-        model(Tensor(images))
+        run()
     return found[0] if found else None
