@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 from zerohero.nn.module import Module
@@ -52,15 +54,26 @@ def create(name: str, **options: Any) -> Module:
     >>> create("lenet5").num_parameters()
     61706
     """
+    build, takes = _builder(name), options_of(name)
+    for option in options:
+        if option not in takes:
+            raise TypeError(f"create: {name!r} has no option {option!r}; it has {', '.join(takes)}")
+    return build(**options)
+
+
+def options_of(name: str) -> dict[str, Any]:
+    """The options that `create` takes for a model, and their defaults.
+
+    Examples
+    --------
+    >>> options_of("lenet5")
+    {'num_classes': 10, 'in_channels': 1, 'image_size': 28, 'variant': 'modern'}
+    """
+    return {option: p.default for option, p in inspect.signature(_builder(name)).parameters.items()}
+
+
+def _builder(name: str) -> Callable[..., Module]:
     if name not in _BUILDERS:
         raise ValueError(f"create: name needs one of {', '.join(_BUILDERS)}, but got {name!r}")
     module, function = _BUILDERS[name]
-    build = getattr(importlib.import_module(f"zerohero.models.{module}"), function)
-    try:
-        return build(**options)
-    except TypeError as error:
-        if "unexpected keyword argument" in str(error):
-            raise TypeError(
-                f"create: {str(error).replace(f'{function}() got', f'{name} takes no such option: got')}"
-            ) from None
-        raise
+    return getattr(importlib.import_module(f"zerohero.models.{module}"), function)

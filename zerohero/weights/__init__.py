@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from zerohero import models
@@ -46,19 +47,72 @@ def load(name: str) -> Module:
     >>> load("lenet5_digits").num_parameters()
     61706
     """
-    arrays, text = read_arrays(_path(name, ".safetensors"))
-    model = models.create(text["model"], **json.loads(text.get("options", "{}")))
+    return read(_path(name, ".safetensors"))[0]
+
+
+def read(path: str | os.PathLike) -> tuple[Module, dict[str, str]]:
+    """The trained model in a file that says which model it holds, as `zerohero train` writes them.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    model : Module
+        In evaluation mode.
+    text : dict of str
+        What the file says: `model`, `options` (JSON), `data`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is damaged, doesn't say which model it holds, or its weights don't fit that model.
+
+    Examples
+    --------
+    >>> model, text = read(FOLDER / "lenet5_digits.safetensors")
+    >>> text["model"], text["data"]
+    ('lenet5', 'digits')
+    """
+    arrays, text = read_arrays(path)
+    if "facts" in text:
+        raise ValueError(
+            f"weights.read: {str(path)!r} is a checkpoint; the same training with epochs left to do, or done, "
+            "gives the weights (zerohero train … --checkpoint … --out …)"
+        )
+    if "model" not in text:
+        raise ValueError(
+            f"weights.read: {str(path)!r} doesn't say which model it holds; create the model and use load_weights"
+        )
+    try:
+        options = json.loads(text.get("options", "{}"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"weights.read: {str(path)!r} is damaged: its options are no JSON: {error}") from None
+    model = models.create(text["model"], **options)
     model.load_state_dict(arrays)
-    return model.eval()
+    return model.eval(), text
 
 
 def card(name: str) -> dict:
-    """How the weights were made: command, seed, data, accuracy, time, versions, machine, date.
+    """How the weights were made: command, seed, recipe, data, accuracy, time, versions, machine, date.
 
     Parameters
     ----------
     name : str
         One of `names()`.
+
+    Returns
+    -------
+    dict
+        As `recipes.Trained.card` makes it.
+
+    Examples
+    --------
+    >>> card("lenet5_digits")["test"]["accuracy"] > 0.985
+    True
     """
     return json.loads(_path(name, ".json").read_text(encoding="utf-8"))
 
