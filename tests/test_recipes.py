@@ -72,12 +72,12 @@ def test_without_a_test_split_nothing_is_measured_and_the_card_says_so_without_a
 
     def only_training(name, split="train", **options):
         if split == "test":
-            raise FileNotFoundError("mnist/t10k is neither in /home/me/data nor in the cache")
+            raise FileNotFoundError("mnist/t10k is neither in /srv/data nor in the cache")
         return load(name, split, **options)
 
     monkeypatch.setattr(datasets, "load", only_training)
     trained = recipes.train(QUICK, limit=64, progress=False)
-    assert trained.test is None and "/home/me/data" in trained.test_note
+    assert trained.test is None and "/srv/data" in trained.test_note
     assert trained.card()["test"] is None and "/" not in json.dumps(trained.card())
 
 
