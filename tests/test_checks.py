@@ -166,6 +166,11 @@ SURVIVORS = {
     ("01.receptive_field", "swap two arguments", "jump, size = (1, 1)"): "both start at 1",
     ("02.flatten_and_classify", "off by one", "rows = maps.reshape(len(maps), -2)"): "NumPy reads -2 as -1",
     ("02.surviving_share", "swap two arguments", "room = max(abs(right), abs(down))"): "max doesn't mind the order",
+    ("03.cross_entropy_gradient", "drop an axis", "given = zh.softmax(scores)"): "the last axis is the default, too",
+    ("03.conv_backward", "swap two arguments", "return (dx, dw, g.sum(axis=(2, 0, 3)))"): "a sum, in another order",
+    ("03.Value", "swap two arguments", "return Value(max(0, self.data), [(self, int(self.data > 0))])"): (
+        "max doesn't mind the order"
+    ),
 }
 FLIPPED = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 EDGES = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}

@@ -97,7 +97,7 @@ class Task:
     misconceptions: list[Misconception] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"\d\d\.[a-z]\w*", self.name):
+        if not re.fullmatch(r"\d\d\.[A-Za-z]\w*", self.name):
             raise ValueError(f"Task: name needs the form '01.slide_by_loops', but got {self.name!r}")
         if self.difficulty not in range(1, 6):
             raise ValueError(f"Task: difficulty of {self.name} needs to be 1 to 5, but got {self.difficulty}")
