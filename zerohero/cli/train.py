@@ -16,6 +16,7 @@ import typer
 def train(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model, such as lenet5.")],
     data: Annotated[str, typer.Option(help="Name of the data set, such as digits or mnist.")],
+    preset: Annotated[str | None, typer.Option(help="For capsnet: paper, authors or fast.")] = None,
     epochs: Annotated[int | None, typer.Option(help="How often to go through the images.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images in a step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
@@ -44,6 +45,7 @@ def train(
     zerohero train lenet5 --data digits
     zerohero train lenet5 --data mnist --epochs 3 --out lenet5_mnist.safetensors
     zerohero train lenet5 --data mnist --validation 0.1 --checkpoint run.safetensors
+    zerohero train capsnet --preset fast --data mnist
     """
     from zerohero import recipes
     from zerohero.checkpoints import weights_path
@@ -53,10 +55,12 @@ def train(
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     also = dict(seed=seed, validation=validation or None, limit=limit, dtype=None if dtype == "float32" else dtype,
                 backend=None if backend == "numpy" else backend, out=out and out.name)  # fmt: skip
-    command = _command(model, dict(data=data) | chosen | also)
+    command = _command(model, dict(data=data, preset=preset) | chosen | also)
     if schedule == "none":
         chosen["schedule"] = None
     recipe = dataclasses.replace(recipes.find(model, data), **chosen)
+    if preset is not None:
+        recipe = dataclasses.replace(recipe, options={**recipe.options, "preset": preset})
     use_backend(backend)
     if out is not None:
         weights_path(out)  # says now what would fail after the training
