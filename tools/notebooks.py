@@ -139,11 +139,14 @@ def execute(
 def reader_environment(empty: Path) -> dict[str, str]:
     """Return the environment in which the notebooks are run, here and in the tests.
 
-    Whatever data sets this machine has, a notebook finds none: what it shows is what every reader sees.
+    Whatever data sets this machine has, a notebook finds none: what it shows is what every reader sees. One
+    thread, because the order of sums, and with it the last digit, depends on how many there are.
     """
     return {
         "PYTHONHASHSEED": "0",  # the order of a set that is printed
         "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this Python, not one that the user installed
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
         "ZEROHERO_DATA": "",
         "ZEROHERO_CACHE": str(empty),
     }
