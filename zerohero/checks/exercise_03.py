@@ -155,6 +155,16 @@ def overflow(scores, labels):
 
 
 @cross_entropy_gradient.misconception(
+    "sums in a row, not in a column",
+    "You divide (N, classes) by sums of shape (N,), which NumPy lays along the classes. One sum belongs to each row: "
+    "`sum(axis=1, keepdims=True)` has shape (N, 1). Or let `zh.softmax` do it.",
+)
+def sums_without_keepdims(scores, labels):
+    e = np.exp(scores)
+    return (e / e.sum(axis=1) - _wanted(scores, labels)) / len(labels)  # ValueError unless N = 1
+
+
+@cross_entropy_gradient.misconception(
     "1 taken off in whole columns",
     "You take 1 off in every row of the labels' columns: `p[:, labels]` pairs every row with every label. Row n "
     "has only its own label: `p[np.arange(len(labels)), labels]`.",
@@ -301,6 +311,24 @@ def weight_transposed(g, x, weight):
 )
 def weight_transposed_in_dot(g, x, weight):
     return np.dot(g, weight.T), np.dot(g.T, x), g.sum(axis=0)
+
+
+@linear_backward.misconception(
+    "weight and dw transposed",
+    "Two things are transposed. dx uses `weight.T`, as the way forward did; backward it is `g @ weight`. And dw is "
+    "(in, out), while the weight is (out, in): `g.T @ x`.",
+)
+def weight_and_dw_transposed(g, x, weight):
+    return g @ weight.T, x.T @ g, g.sum(axis=0)
+
+
+@linear_backward.misconception(
+    "weight transposed, db not summed",
+    "Two things: dx uses `weight.T`, as the way forward did; backward it is `g @ weight`. And db is g itself; the one "
+    "bias is used by every image, so add up over the images.",
+)
+def weight_transposed_db_not_summed(g, x, weight):
+    return g @ weight.T, g.T @ x, g
 
 
 @linear_backward.misconception(
@@ -562,6 +590,24 @@ def valid_for_full_added(g, x, weight):
         for o, c in np.ndindex(weight.shape[:2]):
             dx[n, c] = dx[n, c] + _over_g(g[n, o], weight[o, c], 0)
     return dx, dw, g.sum(axis=(0, 2, 3))
+
+
+@conv_backward.misconception("g not padded in dx", VALID)
+def valid_for_full_assigned(g, x, weight):
+    dx, dw = np.zeros_like(x), _conv_backward(g, x, weight)[1]
+    for n in range(len(x)):
+        for o, c in np.ndindex(weight.shape[:2]):
+            dx[n, c] = _over_g(g[n, o], weight[o, c], 0)
+    return dx, dw, g.sum(axis=(0, 2, 3))
+
+
+@conv_backward.misconception(
+    "padded by 1, whatever the kernel",
+    "You pad g by 1, which is right for kernels of 2 rows and 2 columns only. dx must be as large as x, so the padding "
+    "grows with the kernel: `padding=(kh - 1, kw - 1)`.",
+)
+def padded_by_one(g, x, weight):
+    return _conv_loops(g, x, weight, over_g=lambda gradient, kernel: _over_g(gradient, kernel, 1))
 
 
 @conv_backward.misconception(
@@ -838,6 +884,31 @@ class Overwrites(RightValue):
             parent.grad = self.grad * slope
 
 
+@Value.misconception(
+    "overwritten, not added",
+    "Your values keep only what arrived last: `self.grad = ...` overwrites what came on other ways. Used more than "
+    "once means: add up, `self.grad += ...`.",
+)
+class OverwritesOnEveryWay(RightValue):
+    def backward(self, arriving=1.0):
+        self.grad = arriving
+        for parent, slope in self.parents:
+            parent.backward(arriving * slope)
+
+
+@Value.misconception(
+    "1 at every value",
+    "All your gradients are 1: `backward` calls itself for the parents, and each call sets `self.grad = 1` again. Only "
+    "the last value, L, starts with 1.",
+)
+class SeedsEverywhere(RightValue):
+    def backward(self):
+        self.grad = 1.0
+        for parent, slope in self.parents:
+            parent.grad += self.grad * slope
+            parent.backward()
+
+
 NOT_COMPLETE = (
     "Some of your values pass their gradient on before it is complete. A value's turn comes when everything that was "
     "made from it has had its turn: put the values in order first (parents before children), then read the list "
@@ -936,6 +1007,28 @@ class SeededWithTheValue(RightValue):
         self.grad = self.data
         for value in self.order():
             value.send()
+
+
+class PlainProduct(RightValue):
+    def __mul__(self, other):
+        return self.data * other.data
+
+
+class PlainNumbers(PlainProduct):
+    def __sub__(self, other):
+        return self.data - other.data
+
+    def relu(self):
+        return max(self.data, 0.0)
+
+
+for plain in (PlainProduct, PlainNumbers):
+    plain.__name__ = "Value"  # Python's message names the class, and the student's is called Value
+    Value.misconception(
+        "a plain number returned",
+        "Your operations return a plain number, which remembers nothing. Wrap it, as the sum does: `Value(number, "
+        "parents)`, with a pair (value, slope) for each value it was made from.",
+    )(plain)
 
 
 @Value.misconception(
@@ -1105,7 +1198,7 @@ def _wrong_step(name, sentence, **parts):
 
 _wrong_step(
     "no bias correction",
-    "Your w is what Adam gives without correction. m and q start at 0 and are too small at first: divide m by "
+    "Your w is what Adam gives without its correction. m and q start at 0 and are too small at first: divide m by "
     "`1 - beta1 ** (t + 1)` and q by `1 - beta2 ** (t + 1)` before the step.",
     hat=lambda mean, beta, t, name: mean,
 )
@@ -1124,6 +1217,20 @@ _wrong_step(
     "Your correction uses t, the steps made before this one. In the first step `1 - beta ** 0` is 0, and dividing by "
     "it gives NaN or infinity. This step's number is `t + 1`.",
     hat=lambda mean, beta, t, name: mean / (1 - beta**t),
+)
+_wrong_step(
+    "steps counted from 0",
+    "Two things. Your correction uses t, the steps made before this one, so that the first step divides by 0: this "
+    "step's number is `t + 1`. And you return m and q after the correction: return them as they were before.",
+    hat=lambda mean, beta, t, name: mean / (1 - beta**t),
+    keep=lambda m, q, new_m, new_q, m_hat, q_hat: (m_hat, q_hat),
+)
+_wrong_step(
+    "no bias correction",
+    "Two things. m and q start at 0 and are too small at first: divide them by `1 - beta1 ** (t + 1)` and "
+    "`1 - beta2 ** (t + 1)`. And epsilon is added to the root, not inside it.",
+    hat=lambda mean, beta, t, name: mean,
+    move=lambda m, q, g, epsilon: m / np.sqrt(q + epsilon),
 )
 _wrong_step(
     "correction of the first step",
