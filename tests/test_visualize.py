@@ -30,6 +30,8 @@ X = np.array(
     ]
 )
 W = np.array([[1, 0, -2], [1, 1, 0], [0, -1, 1]])
+VOTES = np.random.default_rng(10).standard_normal((6, 2, 2))  # (I, J, Q)
+PARTS = {"left eye": np.diag([1, 1, 1]), "nose": [[0, -1, 0.5], [1, 0, 0.2], [0, 0, 1]]}
 SLIDE_OUTPUT = np.array([[2, -6, -7, 10], [7, 8, -12, 3], [3, -1, 14, 3], [4, -7, 7, 4]])
 GEOMETRIES = [{}, {"stride": 2}, {"padding": 1}, {"dilation": 2}, {"stride": (2, 1), "padding": (1, 2)}, {"bias": 0.5}]
 
@@ -68,10 +70,17 @@ EXAMPLES = {
     "graph": lambda: visualize.graph(seven_nodes()[0], gradients=True, title="Seven nodes"),
     "descent": lambda: visualize.descent(lambda w: w**2, {"step 0.1": [2.0, 1.6, 1.28]}),
     "surface": lambda: visualize.surface(lambda a, b: a**2 + 5 * b**2, {"SGD": [[2, 1], [1, 0.5]]}, minimum=(0, 0)),
+    "vote_planes": lambda: visualize.vote_planes(VOTES, title="Six votes"),
+    "coupling_maps": lambda: visualize.coupling_maps(zh.routing_trace(VOTES[None])),
+    "squash_curve": lambda: visualize.squash_curve({"paper": zh.squash, "tanh": np.tanh}),
+    "squash_field": visualize.squash_field,
+    "face_votes": lambda: visualize.face_votes(PARTS, PARTS, title="A face"),
+    "reconstructions": lambda: visualize.reconstructions(np.ones((4, 8, 8)), np.zeros((4, 8, 8)), "abcd"),
+    "perturbation_grid": lambda: visualize.perturbation_grid(np.ones((16, 11, 28, 28))),
 }
 NOT_PICTURES = {
     "use_style", "COLORS", "CYCLE", "DIVERGING", "SEQUENTIAL", "Picture", "subplots", "show", "describe", "as_array",
-    "output_size", "receptive_field_size", "confusion_counts", "mean_interval",
+    "output_size", "receptive_field_size", "confusion_counts", "mean_interval", "PERTURBATIONS", "perturbations",
 }  # fmt: skip
 
 

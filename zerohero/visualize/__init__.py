@@ -14,6 +14,8 @@ learning (`learning`)     curves  confusion_counts  confusion_matrix  worst_mist
 the tape (`graphs`)       graph
 loss surfaces             descent  surface
 (`surfaces`)
+capsules (`capsules`)     vote_planes  coupling_maps  squash_curve  squash_field  face_votes  reconstructions
+                          PERTURBATIONS  perturbations  perturbation_grid
 ========================  ==========================================================================================
 
 Examples
@@ -55,6 +57,17 @@ _FILES = {
     ),
     "graphs": ("graph",),
     "surfaces": ("descent", "surface"),
+    "capsules": (
+        "vote_planes",
+        "coupling_maps",
+        "squash_curve",
+        "squash_field",
+        "face_votes",
+        "reconstructions",
+        "PERTURBATIONS",
+        "perturbations",
+        "perturbation_grid",
+    ),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 __all__ = sorted(_FILE_OF)
