@@ -228,7 +228,7 @@ def test_without_resume_a_training_starts_over(tmp_path, digits):
         (dict(optimizer=lambda p: optim.SGD(p, lr=0.01)), "optimizer"),
         (dict(epochs=1), "epochs is 1, but checkpoint '.*' holds 2"),
     ],
-    ids=str,
+    ids=lambda given: None if isinstance(given, str) else "-".join(given),
 )
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path, digits, other, words):
     path = tmp_path / "run.safetensors"
@@ -261,12 +261,10 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path, digits):
 
 
 def test_a_function_as_augmentation_can_be_resumed(tmp_path, digits):
-    def make():
-        return lambda images, rng: images[..., ::-1]  # another object each time, at another address
-
+    first, second = (lambda images, rng: images[..., ::-1] for _ in range(2))  # alike, at two addresses
     path = tmp_path / "run.safetensors"
-    run(digits, epochs=1, checkpoint=path, augment=make())
-    assert len(run(digits, epochs=2, checkpoint=path, augment=make())[2]) == 2
+    run(digits, epochs=1, checkpoint=path, augment=first)
+    assert len(run(digits, epochs=2, checkpoint=path, augment=second)[2]) == 2
 
 
 # ---- damage ---------------------------------------------------------------------------------------------
