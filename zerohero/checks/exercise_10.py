@@ -197,7 +197,7 @@ def lengths(s):
 def _pose(x, y, degrees=0.0, size=1.0):
     """A 3×3 pose: turned, enlarged, then moved to (x, y)."""
     cosine, sine = size * np.cos(np.radians(degrees)), size * np.sin(np.radians(degrees))
-    return np.array([[cosine, -sine, x], [sine, cosine, y], [0, 0, 1]])
+    return np.array([[cosine, 0 - sine, x], [sine, cosine, y], [0, 0, 1]])  # 0 - 0 is shown as 0, and -0 is not
 
 
 def _random_poses(rng: np.random.Generator, count: int):
@@ -315,6 +315,15 @@ def inverse_transposed(poses, part_in_whole):
 )
 def reciprocals(poses, part_in_whole):
     return poses @ (1 / part_in_whole)
+
+
+@face_votes.misconception(
+    "one over each number",
+    "You divide number by number, with `/`, and so by 0. What undoes a matrix product is the inverse matrix: multiply "
+    "by `np.linalg.inv(part_in_whole)` with `@`.",
+)
+def divided(poses, part_in_whole):
+    return poses / part_in_whole
 
 
 @face_votes.misconception(
@@ -543,10 +552,13 @@ TOWARD_A = [(1, 0.9), (0.9, 1.05), (1.1, 1), (1, 1.1), (-1.2, 0.4), (0.5, -1.3)]
 TOWARD_B = [(0.8, -0.9), (-1, 0.3), (0.2, 1), (-0.7, -0.8), (0.9, 0.2), (-0.3, 0.8)]
 
 
+SMALL_VOTES = [[[[1, 0], [2, 1]], [[0, 1], [2, -1]], [[-1, 0], [1, 1]]]]  # (1, 3, 2, 2): a forgotten axis crashes
+
+
 def _votes(rng: np.random.Generator) -> list[Case]:
     return [
-        Case(real([[[[1, 0], [2, 1]], [[0, 1], [2, -1]]]]), 1),
-        Case(real([[[[1, 0], [2, 1]], [[0, 1], [2, -1]]]]), 2),
+        Case(real(SMALL_VOTES), 1),
+        Case(real(SMALL_VOTES), 2),
         Case(real(np.stack([TOWARD_A, TOWARD_B], axis=1)[None]), 3),
         Case(real(rng.normal(size=(2, 5, 3, 4))), 2),
         Case(real(rng.normal(size=(3, 4, 2, 5))), 4),
@@ -849,10 +861,9 @@ def _upstream_and_votes(rng: np.random.Generator) -> list[Case]:
     def case(n, i, j, q, iterations):
         return Case(real(rng.normal(size=(n, j, q))), real(rng.normal(size=(n, i, j, q))), iterations)
 
-    small = real([[[[1, 0], [2, 1]], [[0, 1], [2, -1]]]])
     return [
-        Case(real([[[1, 0], [0, 2]]]), small, 1),
-        Case(real([[[1, 0], [0, 2]]]), small, 2),
+        Case(real([[[1, 0], [0, 2]]]), real(SMALL_VOTES), 1),
+        Case(real([[[1, 0], [0, 2]]]), real(SMALL_VOTES), 2),
         case(2, 4, 3, 5, 2),
         case(3, 5, 2, 4, 3),
         case(2, 3, 3, 3, 4),
