@@ -51,6 +51,7 @@ $(VENV)/.lab: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "zerohero: installing the course into $(VENV); the first time this downloads some 220 MB"
 	@$(PIP) "setuptools>=77"
 	@$(PIP) -e ".[course]"
+	@$(BIN)/jupyter labextension disable "@jupyterlab/apputils-extension:announcements" 2>/dev/null # no pop-up on top
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.lab
