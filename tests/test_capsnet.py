@@ -117,7 +117,7 @@ def test_the_authors_start_and_divide_as_their_code_does():
         (dict(preset="best"), "preset needs one of 'paper', 'authors', 'fast'"),
         (dict(types=0), "types needs to be at least 1"),
         (dict(iterations=0), "iterations needs to be at least 1"),
-        (dict(hidden=(9,)), "hidden needs two sizes"),
+        (dict(hidden=(9,)), "hidden needs 2 integers"),
         (dict(reconstruction_weight=-1), "reconstruction_weight needs to lie in"),
     ],
 )

@@ -32,8 +32,22 @@ def integer(value: Any, where: str, name: str, *, least: int | None = None) -> i
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{where}: {name} needs an integer, but got {shown(value)}")
     if least is not None and number < least:
-        raise ValueError(f"{where}: {name} needs to be at least {least}, but got {number}")
+        raise ValueError(f"{where}: {name} needs to be at least {least}, but got {shown(number)}")
     return number
+
+
+def integers(value: Any, where: str, name: str, *, count: int, least: int) -> tuple[int, ...]:
+    """`value`, a list or tuple of `count` ints."""
+    if not isinstance(value, (tuple, list)) or len(value) != count:
+        raise ValueError(f"{where}: {name} needs {count} integers, but got {shown(value)}")
+    return tuple(integer(each, where, name, least=least) for each in value)
+
+
+def boolean(value: Any, where: str, name: str) -> bool:
+    """`value`, if it is True or False: "False" and a second axis that slipped in count as neither."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{where}: {name} needs True or False, but got {shown(value)}")
+    return bool(value)
 
 
 def number(value: Any, where: str, name: str, *, low: float = -np.inf, high: float = np.inf) -> float:
@@ -44,6 +58,8 @@ def number(value: Any, where: str, name: str, *, low: float = -np.inf, high: flo
         result = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{where}: {name} needs a number, but got {shown(value)}") from None
+    except OverflowError:
+        raise ValueError(f"{where}: {name} is too large for a float: {shown(value)}") from None
     if not low <= result <= high:
         raise ValueError(f"{where}: {name} needs to lie in [{low:g}, {high:g}], but got {shown(value)}")
     return result
@@ -88,16 +104,25 @@ def images(x: Any, where: str) -> Any:
     return x.reshape((1,) * (4 - x.ndim) + x.shape)
 
 
+def shape_of(value: Any, where: str, name: str) -> tuple[int, ...]:
+    """The shape of an array, a list or a number."""
+    return value.shape if hasattr(value, "shape") else plain_array(value, where, name).shape
+
+
 def axes_of(axis: Any, ndim: int, where: str) -> tuple[int, ...]:
     """`axis` (None, an int, or several) as non-negative ints, each within `ndim` axes and none twice."""
     if axis is None:
         return tuple(range(ndim))
-    several = axis if isinstance(axis, (tuple, list)) else (axis,)
+    several = axis if isinstance(axis, (tuple, list)) or getattr(axis, "ndim", 0) > 0 else (axis,)
     result = []
     for each in several:
         index = integer(each, where, "axis")
+        if not ndim:
+            raise ValueError(f"{where}: axis {shown(index)} needs an array, but got a single number, which has no axis")
         if not -ndim <= index < ndim:
-            raise ValueError(f"{where}: axis needs to lie in [{-ndim}, {ndim - 1}] for {ndim} axes, but got {index}")
+            raise ValueError(
+                f"{where}: axis needs to lie in [{-ndim}, {ndim - 1}] for {ndim} axes, but got {shown(index)}"
+            )
         result.append(index % ndim)
     if len(set(result)) < len(result):
         raise ValueError(f"{where}: axis names one axis twice: {shown(axis)}")
@@ -126,6 +151,6 @@ def class_labels(labels: Any, where: str, count: int, classes: int) -> Any:
 
 def one_of(value: Any, where: str, name: str, choices: Sequence[str]) -> str:
     """`value`, if it is one of `choices`."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{where}: {name} needs one of {', '.join(map(repr, choices))}, but got {shown(value)}")
     return value

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from zerohero import nn
-from zerohero.arguments import integer, number, one_of
+from zerohero.arguments import integer, integers, number, one_of
 from zerohero.nn.capsule import CapsuleLayer, Decoder, PrimaryCaps
 from zerohero.ops.activation import relu
 from zerohero.ops.capsule import margin_loss, reconstruction_loss
@@ -142,8 +142,7 @@ def capsnet(
     """
     chosen = dict(PRESETS[one_of(preset, "capsnet", "preset", tuple(PRESETS))])
     chosen |= {k: v for k, v in dict(channels=channels, types=types, hidden=hidden).items() if v is not None}
-    if len(chosen["hidden"]) != 2:
-        raise ValueError(f"capsnet: hidden needs two sizes, but got {chosen['hidden']!r}")
+    chosen["hidden"] = integers(chosen["hidden"], "capsnet", "hidden", count=2, least=1)
     return CapsNet(
         image_size=integer(image_size, "capsnet", "image_size", least=17),
         in_channels=integer(in_channels, "capsnet", "in_channels", least=1),
@@ -215,9 +214,10 @@ def capsnet_baseline(
     >>> capsnet_baseline(channels=(8, 8, 4), hidden=(16, 8)).num_parameters()
     53038
     """
-    if len(channels) != 3 or len(hidden) != 2:
-        raise ValueError(
-            f"capsnet_baseline: needs three channels and two hidden sizes, but got {channels!r}, {hidden!r}"
-        )
-    size = integer(image_size, "capsnet_baseline", "image_size", least=1)
-    return CapsNetBaseline(size, in_channels, num_classes, channels, hidden)
+    return CapsNetBaseline(
+        integer(image_size, "capsnet_baseline", "image_size", least=1),
+        integer(in_channels, "capsnet_baseline", "in_channels", least=1),
+        integer(num_classes, "capsnet_baseline", "num_classes", least=1),
+        integers(channels, "capsnet_baseline", "channels", count=3, least=1),
+        integers(hidden, "capsnet_baseline", "hidden", count=2, least=1),
+    )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from zerohero.arguments import class_labels, integer
+from zerohero.arguments import class_labels, integer, integers, number
 from zerohero.nn import init
 from zerohero.nn.layers import Conv2d, Linear
 from zerohero.nn.module import Module
@@ -53,7 +53,10 @@ class PrimaryCaps(Module):
     ):  # fmt: skip
         self.types = integer(types, "PrimaryCaps", "types", least=1)
         self.dim = integer(dim, "PrimaryCaps", "dim", least=1)
-        self.divide = divide
+        in_channels = integer(in_channels, "PrimaryCaps", "in_channels", least=1)
+        self.divide = number(divide, "PrimaryCaps", "divide")
+        if not self.divide:
+            raise ValueError("PrimaryCaps: divide needs another number than 0")
         self.conv = Conv2d(in_channels, self.types * self.dim, kernel_size, stride=stride)
 
     def forward(self, x: Any) -> Any:
@@ -159,9 +162,12 @@ class Decoder(Module):
     """
 
     def __init__(self, capsules: int, dim: int, pixels: int, *, hidden: tuple[int, int] = (512, 1024)):
-        self.fc1 = Linear(capsules * dim, hidden[0])
-        self.fc2 = Linear(hidden[0], hidden[1])
-        self.fc3 = Linear(hidden[1], pixels)
+        named = dict(capsules=capsules, dim=dim, pixels=pixels)
+        capsules, dim, pixels = (integer(value, "Decoder", name, least=1) for name, value in named.items())
+        first, second = integers(hidden, "Decoder", "hidden", count=2, least=1)
+        self.fc1 = Linear(capsules * dim, first)
+        self.fc2 = Linear(first, second)
+        self.fc3 = Linear(second, pixels)
 
     def forward(self, v: Any, labels: Any = None) -> Any:
         hidden = relu(self.fc2(relu(self.fc1(mask_capsules(v, labels)))))

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from zerohero import random
+from zerohero.arguments import number, shown
 from zerohero.operation import array_module
-from zerohero.tensor import Parameter
+from zerohero.tensor import Parameter, Tensor
 
 
 def fans(parameter: Parameter) -> tuple[int, int]:
     """How many values go into one output of a weight (out, in, ...), and how many outputs one value goes into."""
+    _check(parameter)
     if parameter.ndim < 2:
         raise ValueError(f"init: parameter needs at least the axes (out, in), but has shape {parameter.shape}")
     window = math.prod(parameter.shape[2:])
@@ -27,24 +29,26 @@ def zeros(parameter: Parameter) -> Parameter:
 
 def constant(parameter: Parameter, value: float) -> Parameter:
     """All the same value."""
-    parameter.data[...] = value
+    _check(parameter)
+    parameter.data[...] = number(value, "init", "value")
     return parameter
 
 
 def uniform(parameter: Parameter, bound: float, *, rng: np.random.Generator | None = None) -> Parameter:
     """Uniform in [-bound, bound]."""
-    draw = (rng or random.generator()).random(parameter.shape, dtype=np.float32)
-    return _fill(parameter, (2 * bound) * draw - bound)
+    rng, bound = _generator(parameter, rng), number(bound, "init", "bound", low=0)
+    return _fill(parameter, (2 * bound) * rng.random(parameter.shape, dtype=np.float32) - bound)
 
 
 def normal(parameter: Parameter, deviation: float, *, rng: np.random.Generator | None = None) -> Parameter:
     """Normal with mean 0 and the given standard deviation."""
-    return _fill(parameter, deviation * (rng or random.generator()).standard_normal(parameter.shape, dtype=np.float32))
+    rng, deviation = _generator(parameter, rng), number(deviation, "init", "deviation", low=0)
+    return _fill(parameter, deviation * rng.standard_normal(parameter.shape, dtype=np.float32))
 
 
 def truncated_normal(parameter: Parameter, deviation: float, *, rng: np.random.Generator | None = None) -> Parameter:
     """Normal with mean 0, values beyond two standard deviations drawn again (as TensorFlow's initialiser does)."""
-    rng = rng or random.generator()
+    rng, deviation = _generator(parameter, rng), number(deviation, "init", "deviation", low=0)
     draw = rng.standard_normal(parameter.shape, dtype=np.float32)
     while (beyond := np.abs(draw) > 2).any():
         draw[beyond] = rng.standard_normal(int(beyond.sum()), dtype=np.float32)
@@ -88,6 +92,18 @@ def default(weight: Parameter, bias: Parameter | None, *, rng: np.random.Generat
     uniform(weight, bound, rng=rng)
     if bias is not None:
         uniform(bias, bound, rng=rng)
+
+
+def _generator(parameter: Parameter, rng: np.random.Generator | None) -> np.random.Generator:
+    _check(parameter)
+    if rng is not None and not isinstance(rng, np.random.Generator):
+        raise TypeError(f"init: rng needs a numpy.random.Generator, as default_rng(0) makes it, but got {shown(rng)}")
+    return random.generator() if rng is None else rng
+
+
+def _check(parameter: Parameter) -> None:
+    if not isinstance(parameter, Tensor):
+        raise TypeError(f"init: parameter needs to be a Parameter, such as layer.weight, but got {shown(parameter)}")
 
 
 def _fill(parameter: Parameter, values: Any) -> Parameter:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from zerohero.arguments import axes_of, number
+from zerohero.arguments import axes_of, boolean, integer, number, shown
 from zerohero.operation import array_module, operation
 
 
@@ -135,6 +135,7 @@ def matmul_gradient(grad, a, b):
 def _reduction(where: str, empty: bool):
     def prepare(x, axis, keepdims):
         axes = axes_of(axis, x.ndim, where)
+        boolean(keepdims, where, "keepdims")
         if not empty and any(x.shape[a] == 0 for a in axes):
             raise ValueError(f"{where}: x has nothing to reduce along axis {axis}: its shape is {x.shape}")
         return dict(axis=axes)
@@ -185,12 +186,17 @@ def _kept(values, axis: tuple[int, ...], keepdims: bool):
 # ---- shape and indexing ---------------------------------------------------------------------------------
 
 
-@operation
+def _prepare_reshape(x, shape):
+    several = shape if isinstance(shape, (list, tuple)) or getattr(shape, "ndim", 0) > 0 else (shape,)
+    return dict(shape=tuple(integer(n, "reshape", "shape", least=-1) for n in several))
+
+
+@operation(prepare=_prepare_reshape)
 def reshape(x, shape):
     """The same values in another shape; one entry may be -1."""
     try:
         return x.reshape(shape)
-    except (ValueError, TypeError):
+    except ValueError:
         raise ValueError(f"reshape: {x.size} values of shape {x.shape} do not fit into shape {shape}") from None
 
 
@@ -202,7 +208,7 @@ def reshape_gradient(grad, x):
 def _prepare_transpose(x, axes):
     order = tuple(reversed(range(x.ndim))) if axes is None else axes_of(axes, x.ndim, "transpose")
     if len(order) != x.ndim:
-        raise ValueError(f"transpose: axes needs each of the {x.ndim} axes of x once, but got {axes}")
+        raise ValueError(f"transpose: axes needs each of the {x.ndim} axes of x once, but got {shown(axes)}")
     return dict(axes=order)
 
 
@@ -222,7 +228,7 @@ def index(x, key):
     """x[key], with NumPy's rules."""
     try:
         return x[key]
-    except IndexError as error:
+    except (IndexError, TypeError, ValueError) as error:
         raise IndexError(f"index: {error}; x has shape {x.shape}") from None
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from zerohero.arguments import axes_of, class_labels, integer, number, one_of
+from zerohero.arguments import axes_of, boolean, class_labels, integer, number, one_of, shape_of
 from zerohero.operation import array_module, float_array, operation
 from zerohero.ops.activation import softmax, softmax_gradient
 from zerohero.ops.loss import REDUCTIONS, expand, reduce
@@ -94,6 +94,7 @@ def capsule_votes_gradient(grad, u, weight, needs):
 
 def _prepare_routing(votes, bias, iterations, stop_gradient):
     _check_votes("dynamic_routing", votes, bias)
+    boolean(stop_gradient, "dynamic_routing", "stop_gradient")
     return dict(iterations=integer(iterations, "dynamic_routing", "iterations", least=1))
 
 
@@ -236,6 +237,7 @@ def dynamic_routing_loops(votes, bias=None, *, iterations=3):
 
 def _prepare_layer(u, weight, bias, iterations, stop_gradient):
     _check_weight("capsule_layer", u, weight)
+    boolean(stop_gradient, "capsule_layer", "stop_gradient")
     if bias is not None and bias.shape != weight.shape[2:]:
         raise ValueError(f"capsule_layer: bias needs shape {weight.shape[2:]}, weight's (J, Q), but has {bias.shape}")
     return dict(iterations=integer(iterations, "capsule_layer", "iterations", least=1))
@@ -288,9 +290,9 @@ def _prepare_margin(v, labels, m_plus, m_minus, down_weight, reduction):
     one_of(reduction, "margin_loss", "reduction", REDUCTIONS)
     if reduction == "mean" and len(v) == 0:
         raise ValueError("margin_loss: v holds no example, and the mean of none is undefined")
-    for value, name in ((m_plus, "m_plus"), (m_minus, "m_minus"), (down_weight, "down_weight")):
-        number(value, "margin_loss", name, low=0)
-    return dict(labels=_present("margin_loss", labels, v))
+    named = dict(m_plus=m_plus, m_minus=m_minus, down_weight=down_weight)
+    settings = {name: number(value, "margin_loss", name, low=0) for name, value in named.items()}
+    return dict(labels=_present("margin_loss", labels, v)) | settings
 
 
 @operation(prepare=_prepare_margin)
@@ -335,7 +337,8 @@ def margin_loss_gradient(grad, v, labels, m_plus, m_minus, down_weight, reductio
 
 def _prepare_reconstruction(reconstruction, images):
     images = float_array(images, "reconstruction_loss", "images")
-    if len(reconstruction) != len(images) or reconstruction.size != images.size or not len(images):
+    alike = reconstruction.shape[:1] == images.shape[:1] and reconstruction.size == images.size
+    if not (alike and images.ndim and images.size):
         raise ValueError(
             f"reconstruction_loss: reconstruction needs as many examples and pixels as images {images.shape}, "
             f"and at least one, but has shape {reconstruction.shape}"
@@ -436,10 +439,12 @@ def _plain(where: str, votes, bias):
 def _present(where: str, labels: Any, v):
     """Labels (N,), or multi-hot (N, J), as an array (N, J) of 0 and 1 in v's dtype."""
     xp = array_module(v)
-    if np.ndim(labels) == 2:
+    if len(shape_of(labels, where, "labels")) == 2:
         labels = xp.asarray(labels)
-        if labels.shape != v.shape[:2] or not bool(((labels == 0) | (labels == 1)).all()):
-            raise ValueError(f"{where}: labels needs 0 or 1 in shape {v.shape[:2]}, but has shape {labels.shape}")
+        if labels.shape != v.shape[:2]:
+            raise ValueError(f"{where}: labels needs shape {v.shape[:1]} or {v.shape[:2]}, but has {labels.shape}")
+        if not bool(((labels == 0) | (labels == 1)).all()):
+            raise ValueError(f"{where}: labels needs 0 or 1 in shape {labels.shape}, but holds other values")
         return labels.astype(v.dtype)
     labels = class_labels(labels, where, *v.shape[:2])
     return (xp.arange(v.shape[1]) == labels[:, None]).astype(v.dtype)
