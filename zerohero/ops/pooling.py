@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
 
-from zerohero.arguments import Padding, Pair, images, padding_pairs, pair
+from zerohero.arguments import Padding, Pair, boolean, images, padding_pairs, pair
 from zerohero.operation import array_module, operation
 from zerohero.ops.convolution import fold, windows
 
 
-def _prepare(where: str, x, kernel_size, stride, padding, dilation, **others):
+def _prepare(where: str, x, kernel_size, stride, padding, dilation, ceil_mode):
     batch = images(x, where)
+    boolean(ceil_mode, where, "ceil_mode")
     kernel = pair(kernel_size, where, "kernel_size", least=1)
     stride = kernel if stride is None else pair(stride, where, "stride", least=1)
     dilation = pair(dilation, where, "dilation", least=1)
@@ -28,11 +30,11 @@ def _prepare(where: str, x, kernel_size, stride, padding, dilation, **others):
                 f"{where}: the window spans {window} in {axis}, but the padded x has only {size + sum(ends)}: "
                 f"x {x.shape}, padding {padding}"
             )
-    return dict(x=batch, kernel_size=kernel, stride=stride, padding=padding, **others)
+    return dict(x=batch, kernel_size=kernel, stride=stride, padding=padding)
 
 
 def _prepare_max(x, kernel_size, stride, padding, dilation, ceil_mode):
-    plain = _prepare("max_pool2d", x, kernel_size, stride, padding, dilation)
+    plain = _prepare("max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode)
     return plain | {"dilation": pair(dilation, "max_pool2d", "dilation", least=1)}
 
 
@@ -68,25 +70,25 @@ def max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=
     array([[4., 5.]], dtype=float32)
     """
     reach = _reach(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
-    view = windows(x, kernel_size, stride, reach, dilation, fill=-np.inf)
-    values = view.reshape(*view.shape[:4], math.prod(kernel_size))  # (N, C, OH, OW, kh·kw)
-    argmax = values.argmax(axis=-1)[..., None]
+    places = _places(windows(x, kernel_size, stride, reach, dilation, fill=-np.inf))
+    y = functools.reduce(np.maximum, places[1:], places[0].copy())
     if save:
-        save(argmax=argmax)
-    return np.take_along_axis(values, argmax, axis=-1)[..., 0]
+        save(argmax=_first(places, y)[..., None])
+    return y
 
 
 @max_pool2d.gradient
 def max_pool2d_gradient(grad, x, argmax, kernel_size, stride, padding, dilation, ceil_mode):
     reach = _reach(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
-    offsets = array_module(grad).arange(math.prod(kernel_size))
-    spread = np.where(argmax == offsets, grad[..., None], 0).astype(grad.dtype)  # all to the winner
-    columns = spread.transpose(1, 4, 0, 2, 3)  # (C, kh·kw, N, OH, OW)
+    offsets = array_module(grad).arange(math.prod(kernel_size)).reshape(-1, 1, 1, 1)
+    winner, share = argmax[..., 0].swapaxes(0, 1)[:, None], grad.swapaxes(0, 1)[:, None]  # (C, 1, N, OH, OW)
+    columns = np.where(winner == offsets, share, 0)  # (C, kh·kw, N, OH, OW): all to the winner
     return fold(columns, x.shape, kernel_size, stride, reach, dilation, grad.shape[2:])
 
 
 def _prepare_avg(x, kernel_size, stride, padding, ceil_mode, count_include_pad):
-    return _prepare("avg_pool2d", x, kernel_size, stride, padding, 1)
+    boolean(count_include_pad, "avg_pool2d", "count_include_pad")
+    return _prepare("avg_pool2d", x, kernel_size, stride, padding, 1, ceil_mode)
 
 
 @operation(prepare=_prepare_avg)
@@ -116,8 +118,8 @@ def avg_pool2d(x, kernel_size, *, stride=None, padding=0, ceil_mode=False, count
     array([[2. , 2.5]], dtype=float32)
     """
     reach = _reach(x.shape[2:], kernel_size, stride, padding, (1, 1), ceil_mode)
-    view = windows(x, kernel_size, stride, reach, (1, 1))
-    return view.sum(axis=(4, 5)) / _counts(x, kernel_size, stride, padding, reach, count_include_pad)
+    total = functools.reduce(np.add, _places(windows(x, kernel_size, stride, reach, (1, 1))))
+    return total / _counts(x, kernel_size, stride, padding, reach, count_include_pad)
 
 
 @avg_pool2d.gradient
@@ -160,14 +162,21 @@ def adaptive_avg_pool2d(x, output_size):
     >>> adaptive_avg_pool2d([[1, 2, 5, 3], [4, 1, 1, 1]], (1, 2))
     array([[2. , 2.5]], dtype=float32)
     """
-    rows, columns = (_averaging(n, m, x) for n, m in zip(x.shape[2:], output_size, strict=True))
-    return rows @ x @ columns.T
+    down, across = (_spans(n, m) for n, m in zip(x.shape[2:], output_size, strict=True))
+    rows = np.stack([x[:, :, start:stop].mean(2) for start, stop in down], axis=2)  # (N, C, rows, W)
+    return np.stack([rows[..., start:stop].mean(3) for start, stop in across], axis=3)
 
 
 @adaptive_avg_pool2d.gradient
 def adaptive_avg_pool2d_gradient(grad, x, output_size):
-    rows, columns = (_averaging(n, m, x) for n, m in zip(x.shape[2:], output_size, strict=True))
-    return rows.T @ grad @ columns
+    down, across = (_spans(n, m) for n, m in zip(x.shape[2:], output_size, strict=True))
+    d_rows = array_module(x).zeros((*grad.shape[:3], x.shape[3]), grad.dtype)
+    for j, (start, stop) in enumerate(across):
+        d_rows[..., start:stop] += grad[..., j, None] / (stop - start)
+    d_x = array_module(x).zeros_like(x)
+    for i, (start, stop) in enumerate(down):
+        d_x[:, :, start:stop] += d_rows[:, :, i, None] / (stop - start)
+    return d_x
 
 
 def global_avg_pool2d(x):
@@ -219,10 +228,22 @@ def _counts(x, kernel: Pair, stride: Pair, padding: Padding, reach: Padding, cou
     return windows(inside, kernel, stride, reach, (1, 1)).sum(axis=(4, 5))[0, 0]
 
 
-def _averaging(size: int, count: int, x):
-    """The matrix (count, size) that takes the mean over each of `count` windows along an axis."""
-    matrix = np.zeros((count, size))
-    for i in range(count):
-        start, stop = i * size // count, -(-(i + 1) * size // count)
-        matrix[i, start:stop] = 1 / (stop - start)
-    return array_module(x).asarray(matrix, dtype=x.dtype)
+def _spans(size: int, count: int) -> list[Pair]:
+    """Where each of `count` windows that cover `size` values starts and stops."""
+    return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
+
+
+def _places(view) -> list:
+    """The values at each place in the window: kh·kw arrays (N, C, OH, OW), so that loops over places replace loops
+    over windows."""
+    return [view[..., i, j] for i, j in np.ndindex(*view.shape[4:])]
+
+
+def _first(places: list, y):
+    """The number of the first place that holds the maximum y; a NaN is one."""
+    xp = array_module(y)
+    before, number = xp.ones(y.shape, bool), xp.zeros(y.shape, np.intp)
+    for values in places:
+        before &= (values != y) & (values == values)
+        number += before
+    return number
