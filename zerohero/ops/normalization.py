@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from zerohero import random
-from zerohero.arguments import integer, number, shown
+from zerohero.arguments import boolean, integer, number, shape_of, shown
 from zerohero.operation import array_module, operation
 
 
 def _prepare_batch_norm(x, weight, bias, running_mean, running_var, training, momentum, eps):
     if x.ndim < 2:
         raise ValueError(f"batch_norm: x needs shape (N, C) or (N, C, H, W), but has shape {x.shape}")
+    boolean(training, "batch_norm", "training")
     channels = x.shape[1]
     named = dict(weight=weight, bias=bias, running_mean=running_mean, running_var=running_var)
     for name, value in named.items():
-        if value is not None and np.shape(value) != (channels,):
+        if value is not None and (found := shape_of(value, "batch_norm", name)) != (channels,):
             raise ValueError(
-                f"batch_norm: {name} needs shape ({channels},), one per channel of x {x.shape}, "
-                f"but has {np.shape(value)}"
+                f"batch_norm: {name} needs shape ({channels},), one per channel of x {x.shape}, but has {found}"
             )
     if training and x.size // max(channels, 1) < 2:
         raise ValueError(
@@ -76,8 +74,10 @@ def batch_norm(
     """
     axes, shape = _channel_axes(x)
     if training:
-        mean, variance = x.mean(axes), x.var(axes)
         count = x.size // x.shape[1]
+        mean = x.mean(axes, dtype=np.float64).astype(x.dtype)  # a sum in float32 loses digits that the variance needs
+        centered = x - mean.reshape(shape)
+        variance = (centered * centered).mean(axes, dtype=np.float64).astype(x.dtype)
         if running_mean is not None:
             running_mean += momentum * (mean - running_mean)
         if running_var is not None:
@@ -85,8 +85,9 @@ def batch_norm(
     else:
         xp = array_module(x)
         mean, variance = xp.asarray(running_mean, dtype=x.dtype), xp.asarray(running_var, dtype=x.dtype)
+        centered = x - mean.reshape(shape)
     deviation = 1 / np.sqrt(variance + x.dtype.type(eps))
-    normalized = (x - mean.reshape(shape)) * deviation.reshape(shape)
+    normalized = centered * deviation.reshape(shape)
     if save:
         save(normalized=normalized, deviation=deviation)
     y = normalized if weight is None else normalized * weight.reshape(shape)
@@ -168,10 +169,7 @@ def _channel_sums(values, size: int, mirrored: bool = False):
 
 
 def _prepare_dropout(x, p, training, rng):
-    if rng is not None and not hasattr(rng, "random"):
-        raise TypeError(
-            f"dropout: rng needs a numpy.random.Generator, as default_rng(0) makes it, but got {shown(rng)}"
-        )
+    boolean(training, "dropout", "training")
     return dict(p=number(p, "dropout", "p", low=0, high=1))
 
 
@@ -204,8 +202,8 @@ def dropout(x, p=0.5, *, training=True, rng=None, save=None):
     if not training or p == 0:
         kept = x.dtype.type(1)
     else:
-        draw = (random.generator() if rng is None else rng).random(x.shape, dtype=np.float32)
-        kept = array_module(x).asarray((draw >= p) / max(1 - p, math.ulp(0)) if p < 1 else 0 * draw, dtype=x.dtype)
+        draw = _draw(random.generator() if rng is None else rng, x.shape)
+        kept = array_module(x).asarray((draw >= p) / (1 - p) if p < 1 else 0 * draw, dtype=x.dtype)
     if save:
         save(kept=kept)
     return x * kept
@@ -214,3 +212,12 @@ def dropout(x, p=0.5, *, training=True, rng=None, save=None):
 @dropout.gradient
 def dropout_gradient(grad, kept):
     return grad * kept
+
+
+def _draw(rng, shape):
+    try:
+        return rng.random(shape, dtype=np.float32)
+    except (AttributeError, TypeError):  # such as numpy.random itself, which has another `random`
+        raise TypeError(
+            f"dropout: rng needs a numpy.random.Generator, as default_rng(0) makes it, but got {shown(rng)}"
+        ) from None
