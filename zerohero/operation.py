@@ -88,6 +88,7 @@ class Operation:
 
     def __call__(self, *args, **kwargs):
         arguments = self.bind(args, kwargs)
+        handed = None
         for name, value in arguments.items():
             for item in value if isinstance(value, (list, tuple)) else (value,):
                 if hasattr(type(item), "__operation__"):
@@ -96,8 +97,8 @@ class Operation:
                             f"{self.name}: {name} is a {type(value).__name__} that holds a {type(item).__name__}; it "
                             "needs one array or Tensor, so join them with concat first"
                         )
-                    return type(item).__operation__(self, arguments)
-        return self.evaluate(arguments)[0]
+                    handed = handed or type(item)
+        return self.evaluate(arguments)[0] if handed is None else handed.__operation__(self, arguments)
 
     def bind(self, args: tuple, kwargs: dict) -> dict[str, Any]:
         """The arguments by name, defaults filled in."""
@@ -335,14 +336,18 @@ class use_backend(contextlib.AbstractContextManager):
     """
 
     def __init__(self, name: str):
-        if name not in available_backends():
+        if not isinstance(name, str) or name not in available_backends():
             raise ValueError(f"use_backend: got {name!r}, but here only {', '.join(available_backends())} can be used")
         importlib.import_module(ENGINES[name])
-        self.name = name
-        self.token = _backend.set(name)
+        self.name, self.before = name, _backend.get()
+        _backend.set(name)
+
+    def __enter__(self) -> use_backend:
+        _backend.set(self.name)
+        return self
 
     def __exit__(self, *exception) -> None:
-        _backend.reset(self.token)
+        _backend.set(self.before)
 
     def __repr__(self) -> str:
         return f"use_backend({self.name!r})"

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from zerohero.arguments import shown
 from zerohero.operation import Call, Operation, array_module, engine_of, float_array
 from zerohero.ops import arithmetic
 
@@ -111,7 +112,7 @@ class Tensor:
         self.name = name
         self.node: Node | None = None
         self.position = 0  # which output of its node
-        self.hooks: list[Callable] = []
+        self.hooks: dict[object, Callable] = {}
 
     # ---- recording ------------------------------------------------------------------------------------
 
@@ -146,7 +147,8 @@ class Tensor:
         """
         for tensor, gradient in _walk(self, grad):
             if tensor.node is None:
-                tensor.grad = gradient.copy() if tensor.grad is None else tensor.grad + gradient
+                total = gradient if tensor.grad is None else tensor.grad + gradient
+                tensor.grad = array_module(total).array(total)  # its own, and an array even without axes
 
     def register_hook(self, hook: Callable[[Any], Any]) -> Callable[[], None]:
         """Call `hook(gradient)` when this tensor's gradient is complete; what it returns, if anything, replaces it.
@@ -158,8 +160,15 @@ class Tensor:
         callable
             Takes the hook off again.
         """
-        self.hooks.append(hook)
-        return lambda: self.hooks.remove(hook)
+        if not callable(hook):
+            raise TypeError(f"register_hook: hook needs to be a function of the gradient, but got {shown(hook)}")
+        key = object()  # the same hook may be there twice
+        self.hooks[key] = hook
+
+        def take_off() -> None:
+            self.hooks.pop(key, None)
+
+        return take_off
 
     # ---- looking at it --------------------------------------------------------------------------------
 
@@ -308,8 +317,9 @@ class Tensor:
         return arithmetic.reshape(self, shape[0] if len(shape) == 1 else shape)
 
     def transpose(self, *axes: Any) -> Tensor:
-        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
-        return arithmetic.transpose(self, order or None)
+        if not axes:
+            return arithmetic.transpose(self)
+        return arithmetic.transpose(self, axes[0] if len(axes) == 1 else axes)
 
 
 class Parameter(Tensor):
@@ -436,8 +446,7 @@ def _walk(output: Tensor, grad: Any) -> Iterator[tuple[Tensor, Any]]:
                 f"backward: grad is needed for a result of shape {output.shape}; or reduce it to one number"
             )
         grad = array_module(output.data).ones_like(output.data)
-    grad = _unwrap(grad)
-    grad = grad if engine_of(grad) == "cupy" else np.asarray(grad, dtype=output.dtype)
+    grad = _gradient_given(grad, output, "backward", "grad")
     if grad.shape != output.shape:
         raise ValueError(f"backward: grad needs the result's shape {output.shape}, but has {grad.shape}")
     sums: dict[int, Any] = {id(output): grad}
@@ -447,9 +456,10 @@ def _walk(output: Tensor, grad: Any) -> Iterator[tuple[Tensor, Any]]:
             total = sums.pop(id(item), None)
             if total is None:
                 continue
-            for hook in item.hooks:
+            for hook in list(item.hooks.values()):
                 replaced = hook(total)
-                total = total if replaced is None else replaced
+                if replaced is not None:
+                    total = _gradient_given(replaced, item, "register_hook", "what the hook returns")
                 if total.shape != item.shape:
                     raise ValueError(
                         f"register_hook: the hook needs to return the gradient's shape {item.shape}, "
@@ -482,6 +492,11 @@ def _latest_first(output: Tensor) -> list[Tensor | Node]:
             stack.extend((each, False) for each in below if each is not None and id(each) not in seen)
     order.reverse()
     return order
+
+
+def _gradient_given(gradient: Any, tensor: Tensor, where: str, name: str) -> Any:
+    """What a caller or a hook gives as a gradient, as an array of the tensor's dtype."""
+    return float_array(_unwrap(gradient), where, name, tensor.dtype).astype(tensor.dtype, copy=False)
 
 
 def _listed(value: Any) -> list[Any]:
