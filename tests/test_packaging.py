@@ -199,6 +199,16 @@ def test_every_link_between_documents_leads_to_a_file():
     assert dead == []
 
 
+def test_the_readme_calls_planned_exactly_the_lectures_that_are_not_there():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (\d\d) \|.*\| ([a-z]*) ?\|$", readme, flags=re.M))
+    assert len(rows) == 14
+    there = {path.name[:2] for path in committed() if path.match("notebooks/*.ipynb")}
+    exercises = {path.name[:2] for path in committed() if path.match("exercises/*.ipynb")}
+    assert {number for number, what in rows.items() if what != "planned"} == there
+    assert {number for number, what in rows.items() if what == "exercise"} == exercises
+
+
 def unpickling(source):
     """Yield the number and the text of each line that could load a pickle."""
     lines = source.splitlines()
