@@ -497,7 +497,7 @@ conv_backward = Task(
     inputs=_conv_inputs,
     returns=("dx", "dw", "db"),
     hints=[
-        "One image, one channel, one filter: as in section 7 of the lecture. g slides over x for dw; the flipped "
+        "One image, one channel, one filter: as in part 7 of the lecture. g slides over x for dw; the flipped "
         "filter slides over g padded with zeros for dx. Flipped means both axes: `[::-1, ::-1]`.",
         "How many zeros? dx must be as large as x: padding `(kh - 1, kw - 1)`. Then three loops, over images n, "
         "filters o and channels c, and what is used several times is added up with `+=`.",
