@@ -122,8 +122,8 @@ def dynamic_routing(votes, bias=None, *, iterations=3, stop_gradient=False, save
 
     References
     ----------
-    Sabour et al. 2017, procedure 1; their code for the bias; Peer, Stabinger & Rodríguez-Sánchez 2018,
-    "Limitations of capsule networks", for why there is one.
+    Sabour et al. 2017, procedure 1; their code for the bias; Peer, Stabinger & Rodríguez-Sánchez 2019,
+    "Limitation of capsule networks", arXiv:1905.08744, for why there is one.
 
     Examples
     --------
