@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import zerohero as zh
-from zerohero import checkpoints, cli, diagnosis, models, weights
+from zerohero import checkpoints, cli, diagnosis, models, recipes, weights
 from zerohero.cli import lab
 
 
@@ -145,10 +145,11 @@ def test_a_training_goes_on_from_its_checkpoint(zerohero, tmp_path):
     assert status == 0 and len(json.loads(out)["history"]) == 1
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT, which it must not ignore as background jobs do")
 def test_ctrl_c_in_a_training_says_where_the_checkpoint_is(tmp_path):
     checkpoint = tmp_path / "run.safetensors"
-    process = start("train", "lenet5", "--data", "digits", "--epochs", 500, "--limit", 64, "--checkpoint", checkpoint)
+    process = start("train", "lenet5", "--data", "digits", "--epochs", 500, "--limit", 64, "--checkpoint", checkpoint,
+                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip
     wait_for(checkpoint.exists, process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
@@ -171,7 +172,7 @@ def test_ctrl_c_without_a_finished_epoch_says_so(zerohero, tmp_path, monkeypatch
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(zh.recipes, "train", interrupt)
+    monkeypatch.setattr(recipes, "train", interrupt)
     status, out, err = zerohero(*QUICK, *options)
     assert status == 130 and words in err and len(err.splitlines()) == 1
 

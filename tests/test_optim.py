@@ -66,11 +66,12 @@ def test_decoupled_adam_takes_the_steps_of_pytorchs_adamw(rng):
     walk(ours, theirs, decoupled, torch.optim.AdamW(theirs, lr=0.01, weight_decay=0.1), rng)
 
 
-@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+@pytest.mark.parametrize("kind", ["SGD", "Adam", "AdamW"])
 def test_a_schedules_factor_acts_as_another_learning_rate(kind, rng):
     ours, theirs = pair_of_parameters(rng)
-    extra = {"momentum": 0.9} if kind == "SGD" else {"weight_decay": 0.1}
-    o, t = getattr(optim, kind)(ours, lr=0.05, **extra), getattr(torch.optim, kind)(theirs, lr=0.05, **extra)
+    settings = {"lr": 0.05, "weight_decay": 0.1}
+    o = optim.SGD(ours, **settings) if kind == "SGD" else optim.Adam(ours, decoupled=kind == "AdamW", **settings)
+    t = getattr(torch.optim, kind)(theirs, **settings)
     walk(ours, theirs, o, t, rng, scheduled=lambda step: 1 / (1 + step))
 
 
