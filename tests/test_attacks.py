@@ -12,7 +12,7 @@ import torch.nn.functional as F
 import zerohero as zh
 from tests.against_torch import agree
 from zerohero import nn
-from zerohero.nn.capsule import Decoder, PrimaryCaps
+from zerohero.nn.capsule import Decoder, PrimaryCaps, mask_capsules
 from zerohero.tensor import Parameter, Tensor
 
 # ---- numbers --------------------------------------------------------------------------------------------
@@ -231,6 +231,7 @@ WRONG = {
         lambda: zh.models.create("capsnet_baseline", channels=5),
         "capsnet_baseline: channels needs 3 integers, but got 5",
     ),
+    "ragged capsules": (lambda: mask_capsules([[1], [2, 3]]), "mask_capsules: v needs rows of equal length"),
     "an initialiser without a parameter": (
         lambda: nn.init.he_normal(np.ones((2, 3))),
         "init: parameter needs to be a Parameter",
@@ -248,6 +249,11 @@ def test_wrong_input_gets_one_sentence(case):
     with pytest.raises((TypeError, ValueError), match=sentence) as caught:
         call()
     assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
+
+
+def test_flags_may_be_numpys():
+    x = Tensor(ROWS)
+    assert x.sum(0, np.True_).shape == (1, 3) and x.max(1, np.False_).shape == (2,)
 
 
 @pytest.mark.parametrize("key", [{}, "a", [[1], [2, 3]], np.array(["a"])])

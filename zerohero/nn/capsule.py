@@ -10,7 +10,7 @@ from zerohero.arguments import class_labels, integer, integers, number
 from zerohero.nn import init
 from zerohero.nn.layers import Conv2d, Linear
 from zerohero.nn.module import Module
-from zerohero.operation import array_module
+from zerohero.operation import array_module, float_array
 from zerohero.ops.activation import relu, sigmoid
 from zerohero.ops.capsule import capsule_layer, squash
 from zerohero.ops.linear import flatten
@@ -133,7 +133,8 @@ def mask_capsules(v: Any, labels: Any = None) -> Any:
     >>> mask_capsules(np.array([[[1.0, 2.0], [3.0, 4.0]]], np.float32), [0])
     array([[1., 2., 0., 0.]], dtype=float32)
     """
-    values = v.data if isinstance(v, Tensor) else np.asarray(v)
+    v = v if isinstance(v, Tensor) else float_array(v, "mask_capsules", "v")
+    values = v.data if isinstance(v, Tensor) else v
     if values.ndim != 3:
         raise ValueError(f"mask_capsules: v needs shape (N, J, Q), but has shape {values.shape}")
     if labels is None:

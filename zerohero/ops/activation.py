@@ -60,12 +60,12 @@ def leaky_relu(x, slope=0.01):
     >>> leaky_relu([-10, 0, 2], slope=0.1)
     array([-1.,  0.,  2.], dtype=float32)
     """
-    return np.where(x > 0, x, slope * x).astype(x.dtype)
+    return np.where(x > 0, x, slope * x)
 
 
 @leaky_relu.gradient
 def leaky_relu_gradient(grad, x, slope):
-    return np.where(x > 0, grad, slope * grad).astype(grad.dtype)
+    return np.where(x > 0, grad, slope * grad)
 
 
 @operation
@@ -86,7 +86,7 @@ def sigmoid(x):
     array([0. , 0.5], dtype=float32)
     """
     small = np.exp(-np.abs(x))  # in (0, 1]: never overflows
-    return (np.where(x >= 0, 1, small) / (1 + small)).astype(x.dtype)
+    return (np.where(x >= 0, 1, small) / (1 + small)).astype(x.dtype, copy=False)
 
 
 @sigmoid.gradient

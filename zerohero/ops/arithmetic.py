@@ -135,10 +135,9 @@ def matmul_gradient(grad, a, b):
 def _reduction(where: str, empty: bool):
     def prepare(x, axis, keepdims):
         axes = axes_of(axis, x.ndim, where)
-        boolean(keepdims, where, "keepdims")
         if not empty and any(x.shape[a] == 0 for a in axes):
             raise ValueError(f"{where}: x has nothing to reduce along axis {axis}: its shape is {x.shape}")
-        return dict(axis=axes)
+        return dict(axis=axes, keepdims=boolean(keepdims, where, "keepdims"))
 
     return prepare
 

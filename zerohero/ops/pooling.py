@@ -162,20 +162,18 @@ def adaptive_avg_pool2d(x, output_size):
     >>> adaptive_avg_pool2d([[1, 2, 5, 3], [4, 1, 1, 1]], (1, 2))
     array([[2. , 2.5]], dtype=float32)
     """
-    down, across = (_spans(n, m) for n, m in zip(x.shape[2:], output_size, strict=True))
-    rows = np.stack([x[:, :, start:stop].mean(2) for start, stop in down], axis=2)  # (N, C, rows, W)
-    return np.stack([rows[..., start:stop].mean(3) for start, stop in across], axis=3)
+    y = array_module(x).empty((*x.shape[:2], *output_size), x.dtype)
+    for i, j, window in _grid(x.shape[2:], output_size):
+        y[:, :, i, j] = x[window].mean((2, 3))
+    return y
 
 
 @adaptive_avg_pool2d.gradient
 def adaptive_avg_pool2d_gradient(grad, x, output_size):
-    down, across = (_spans(n, m) for n, m in zip(x.shape[2:], output_size, strict=True))
-    d_rows = array_module(x).zeros((*grad.shape[:3], x.shape[3]), grad.dtype)
-    for j, (start, stop) in enumerate(across):
-        d_rows[..., start:stop] += grad[..., j, None] / (stop - start)
     d_x = array_module(x).zeros_like(x)
-    for i, (start, stop) in enumerate(down):
-        d_x[:, :, start:stop] += d_rows[:, :, i, None] / (stop - start)
+    for i, j, window in _grid(x.shape[2:], output_size):
+        count = math.prod(d_x[window].shape[2:])
+        d_x[window] += grad[:, :, i, j, None, None] / count
     return d_x
 
 
@@ -228,9 +226,12 @@ def _counts(x, kernel: Pair, stride: Pair, padding: Padding, reach: Padding, cou
     return windows(inside, kernel, stride, reach, (1, 1)).sum(axis=(4, 5))[0, 0]
 
 
-def _spans(size: int, count: int) -> list[Pair]:
-    """Where each of `count` windows that cover `size` values starts and stops."""
-    return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
+def _grid(size, output_size: Pair):
+    """The windows of an adaptive pool, as (row, column, index into (N, C, H, W))."""
+    down, across = (
+        [slice(i * n // m, -(-(i + 1) * n // m)) for i in range(m)] for n, m in zip(size, output_size, strict=True)
+    )
+    return ((i, j, np.s_[:, :, rows, columns]) for i, rows in enumerate(down) for j, columns in enumerate(across))
 
 
 def _places(view) -> list:
