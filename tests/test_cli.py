@@ -156,7 +156,7 @@ def test_ctrl_c_in_a_training_says_where_the_checkpoint_is(tmp_path):
     last = err.strip().splitlines()[-1]
     assert process.returncode == 130
     held = len(checkpoints.load_checkpoint(checkpoint)[1]["epochs"])
-    assert last.startswith(f"zerohero train: stopped; checkpoint {checkpoint} holds {held} finished epoch")
+    assert last.startswith(f"zerohero train: stopped; checkpoint {checkpoint} holds the epochs done so far ({held}),")
     assert "Traceback" not in err
 
 

@@ -183,6 +183,16 @@ def fit(
     FloatingPointError
         If the loss or a gradient is NaN or infinite. The message names the layer where that shows first, and the
         model is as it was before that step.
+
+    Examples
+    --------
+    >>> from zerohero import nn
+    >>> images = np.random.default_rng(0).random((100, 1, 4, 4), dtype=np.float32)
+    >>> labels = (images.mean(axis=(1, 2, 3)) > 0.5).astype(int)
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+    >>> history = fit(model, (images, labels), epochs=20, batch_size=10, progress=False)
+    >>> history.column("loss")[-1] < history.column("loss")[0]
+    True
     """
     images, labels = _examples(train, "fit", "train")
     held_out = None if validation is None else _examples(validation, "fit", "validation")
@@ -247,6 +257,13 @@ def evaluate(model: Module, dataset: Any, *, batch_size: int = 256) -> Evaluatio
     Returns
     -------
     Evaluation
+
+    Examples
+    --------
+    >>> from zerohero import datasets, weights
+    >>> found = evaluate(weights.load("lenet5_digits"), datasets.load("digits", "test", size=28))
+    >>> found.accuracy > 0.985, found.predictions.shape
+    (True, (449,))
     """
     images, labels = _examples(dataset, "evaluate", "dataset")
     integer(batch_size, "evaluate", "batch_size", least=1)

@@ -103,8 +103,8 @@ def _stopped(checkpoint: Path | None) -> str:
     if found is None:
         return f"zerohero train: stopped before the first epoch was done, so there is no checkpoint {checkpoint} yet"
     return (
-        f"zerohero train: stopped; checkpoint {checkpoint} holds {len(found[1]['epochs'])} finished epochs, and the "
-        "same command goes on from there"
+        f"zerohero train: stopped; checkpoint {checkpoint} holds the epochs done so far ({len(found[1]['epochs'])}), "
+        "and the same command goes on from there"
     )
 
 
