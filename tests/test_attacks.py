@@ -74,6 +74,12 @@ def test_transpose_takes_axes_as_an_array_and_does_not_take_none_for_all():
         x.transpose([])
 
 
+def test_a_layer_of_batch_norm_takes_lists_as_every_layer_does():
+    assert nn.BatchNorm1d(2)([[1, 2], [3, 4]]).shape == nn.Linear(2, 2)([[1, 2], [3, 4]]).shape == (2, 2)
+    with pytest.raises(ValueError, match=r"BatchNorm2d: x needs shape \(N, C, H, W\), but has shape \(2,\)"):
+        nn.BatchNorm2d(2)([1, 2])
+
+
 def test_an_initialiser_fills_a_parameter_and_does_not_change_its_shape():
     weight = Parameter(np.zeros((2, 3)))
     for fill in (nn.init.uniform, nn.init.normal, nn.init.truncated_normal, nn.init.constant):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from zerohero.arguments import integer, number, pair
+from zerohero.arguments import integer, number, pair, shape_of
 from zerohero.nn import init
 from zerohero.nn.module import Module
 from zerohero.ops import activation, convolution, linear, normalization, pooling
@@ -203,9 +203,10 @@ class BatchNorm2d(Module):
         self.register_buffer("running_var", np.ones(channels, np.float32))
 
     def forward(self, x: Any) -> Any:
-        if x.ndim != self.axes:
+        shape = shape_of(x, type(self).__name__, "x")
+        if len(shape) != self.axes:
             needed = "(N, C, H, W)" if self.axes == 4 else "(N, C)"
-            raise ValueError(f"{type(self).__name__}: x needs shape {needed}, but has shape {x.shape}")
+            raise ValueError(f"{type(self).__name__}: x needs shape {needed}, but has shape {shape}")
         return normalization.batch_norm(
             x,
             self.weight,
