@@ -274,3 +274,32 @@ def test_pools_agree_with_pytorch_where_windows_overlap_in_every_way(rng):
         options = dict(kernel_size=kernel, stride=stride, padding=padding)
         agree(zh.max_pool2d, F.max_pool2d, [x], **options)
         agree(zh.avg_pool2d, F.avg_pool2d, [x], **options)
+
+
+# ---- training and modules -------------------------------------------------------------------------------
+
+
+def test_parameters_and_modules_are_found_in_lists_tuples_and_dicts():
+    class Collector(nn.Module):
+        def __init__(self):
+            self.scales = [nn.Parameter([1.0]), nn.Parameter([2.0])]
+            self.heads = {"left": nn.Linear(2, 1), "right": [nn.Linear(2, 1, bias=False)]}
+
+    names = [name for name, _ in Collector().named_parameters()]
+    assert names == ["scales.0", "scales.1", "heads.left.weight", "heads.left.bias", "heads.right.0.weight"]
+
+
+def test_an_optimizer_of_another_model_is_refused():
+    data = np.zeros((4, 1, 12, 12), np.float32), np.zeros(4, int)
+    model, other = (zh.models.create("lenet5", image_size=12) for _ in range(2))
+    with pytest.raises(ValueError, match="optimizer holds no parameter of this model"):
+        zh.training.fit(model, data, epochs=1, optimizer=zh.optim.Adam(other.parameters()), progress=False)
+
+
+def test_a_schedule_that_gives_nan_leaves_the_weights_as_they_were():
+    data = np.zeros((4, 1, 12, 12), np.float32), np.zeros(4, int)
+    model = zh.models.create("lenet5", image_size=12)
+    before = model.fc3.weight.data.copy()
+    with pytest.raises(ValueError, match="schedule needs to give finite numbers, but gave nan at step 0"):
+        zh.training.fit(model, data, epochs=1, schedule=lambda step, total: float("nan"), progress=False)
+    np.testing.assert_array_equal(model.fc3.weight.data, before)

@@ -206,6 +206,8 @@ def fit(
     if checkpoint is not None:
         checkpoint = checkpoint_path(checkpoint)  # says at once what would fail after the first epoch
     optimizer = Adam(model.parameters()) if optimizer is None else optimizer
+    if not {id(p) for p in optimizer.parameters} & {id(p) for p in model.parameters()}:
+        raise ValueError("fit: optimizer holds no parameter of this model; make it from this model's parameters()")
     if isinstance(schedule, str):
         if schedule not in SCHEDULES:
             raise ValueError(f"fit: schedule needs one of {', '.join(SCHEDULES)} or a callable, but got {schedule!r}")
@@ -304,6 +306,10 @@ def _epoch(model, batches, optimizer, factor, first, rng, bar) -> dict[str, floa
     try:
         for number, (images, labels) in enumerate(batches, first):
             optimizer.factor = factor(number)
+            if not math.isfinite(optimizer.factor):
+                raise ValueError(
+                    f"fit: schedule needs to give finite numbers, but gave {optimizer.factor} at step {number}"
+                )
             loss, scores = _step(model, images, labels, optimizer, rng, number + 1)
             loss_sum += loss * len(labels)
             correct += float((scores.argmax(axis=1) == labels).sum())

@@ -40,8 +40,8 @@ def observe(callback: Callable[[Module, tuple, Any], None]) -> Iterator[None]:
 class Module:
     """A layer or a model: subclasses set parameters and other modules as attributes and define `forward`.
 
-    Attributes that are a `Parameter`, a `Module`, or a list of modules are found by themselves, in the order in
-    which they were set. `register_buffer` adds arrays that are saved but not learned.
+    Attributes that are a `Parameter` or a `Module`, or lists, tuples or dicts of them, are found by themselves, in
+    the order in which they were set. `register_buffer` adds arrays that are saved but not learned.
 
     Attributes
     ----------
@@ -76,11 +76,11 @@ class Module:
 
     def children(self) -> Iterator[tuple[str, Module]]:
         """The modules set on this one, with their names."""
-        for name, value in vars(self).items():
-            if isinstance(value, Module):
-                yield name, value
-            elif isinstance(value, (list, tuple)):
-                yield from ((f"{name}.{i}", item) for i, item in enumerate(value) if isinstance(item, Module))
+        return ((name, item) for name, item in self._members() if isinstance(item, Module))
+
+    def _members(self) -> Iterator[tuple[str, Any]]:
+        """Modules and parameters set on this one, also those in lists, tuples and dicts, with their names."""
+        return (member for name, value in vars(self).items() for member in _found(name, value))
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """This module ("") and all below it, by their dotted names."""
@@ -92,7 +92,7 @@ class Module:
         """Every parameter once, by its dotted name."""
         seen: set[int] = set()
         for prefix, module in self.named_modules():
-            for name, value in vars(module).items():
+            for name, value in module._members():
                 if isinstance(value, Parameter) and id(value) not in seen:
                     seen.add(id(value))
                     yield f"{prefix}.{name}" if prefix else name, value
@@ -130,10 +130,9 @@ class Module:
 
     def to(self, device: str) -> Module:
         """Move parameters and buffers to "numpy" (CPU) or "cupy" (GPU), in place."""
+        for parameter in self.parameters():
+            parameter.data, parameter.grad = move(parameter.data, device), None
         for _, module in self.named_modules():
-            for value in vars(module).values():
-                if isinstance(value, Parameter):
-                    value.data, value.grad = move(value.data, device), None
             for name in getattr(module, "_buffers", ()):
                 setattr(module, name, move(getattr(module, name), device))
         return self
@@ -234,6 +233,16 @@ class Module:
     def describe(self) -> str:
         """The settings shown in `repr`."""
         return ""
+
+
+def _found(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The modules and parameters in a value: itself, or what a list, tuple or dict holds, by dotted names."""
+    if isinstance(value, (Module, Parameter)):
+        yield name, value
+    elif isinstance(value, (list, tuple, dict)):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield from _found(f"{name}.{key}", item)
 
 
 class Sequential(Module):
