@@ -66,6 +66,15 @@ def test_weights_laid_out_backwards_are_saved_as_they_read(tmp_path):
     assert arrays["one"].shape == () and arrays["one"] == 7
 
 
+def test_the_same_weights_and_text_are_the_same_bytes(tmp_path):
+    model, text = nn.Linear(2, 3), {name: f"{name} – “{name}”" for name in "gdbaefc"}
+    files = {zh.save_weights(model, tmp_path / "w.safetensors", metadata=text).read_bytes() for _ in range(10)}
+    assert len(files) == 1
+    arrays, found = read_arrays(tmp_path / "w.safetensors")
+    assert found == text and equal(arrays, model.state_dict())
+    assert int.from_bytes(next(iter(files))[:8], "little") % 8 == 0
+
+
 @pytest.mark.parametrize("failing", ["os.replace", "os.fsync"])
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, failing):
     path = zh.save_weights(nn.Linear(2, 2), tmp_path / "w.safetensors")

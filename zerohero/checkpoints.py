@@ -90,6 +90,7 @@ def write_arrays(path: str | os.PathLike, arrays: Mapping[str, Any], metadata: M
 
     target = weights_path(path)
     contents = save({name: np.asarray(a, order="C") for name, a in arrays.items()}, metadata=dict(metadata) or None)
+    contents = _in_order(contents)
     with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
         try:
             file.write(contents)
@@ -102,6 +103,17 @@ def write_arrays(path: str | os.PathLike, arrays: Mapping[str, Any], metadata: M
                 os.unlink(file.name)
             raise
     return target
+
+
+def _in_order(contents: bytes) -> bytes:
+    """The same file with its text sorted by name, which safetensors shuffles: the same weights are the same bytes."""
+    end = 8 + int.from_bytes(contents[:8], "little")  # the header's length, the header, the numbers
+    header = json.loads(contents[8:end])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # numbers start at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + contents[end:]
 
 
 def read_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]:
