@@ -31,7 +31,7 @@ from zerohero.tensor import Tensor, grad, grad_check, no_grad
 __version__ = "0.1.0"
 
 # opened on first use: name -> where it is
-_ROOMS = ("checks", "datasets", "interactive", "models", "nn", "optim", "training", "visualize", "weights")
+_ROOMS = ("checks", "datasets", "interactive", "models", "nn", "optim", "recipes", "training", "visualize", "weights")
 _LATER = {
     "check": "zerohero.checks",
     "doctor": "zerohero.diagnosis",
@@ -40,7 +40,7 @@ _LATER = {
 }
 
 if TYPE_CHECKING:
-    from zerohero import checks, datasets, interactive, models, nn, optim, training, visualize, weights
+    from zerohero import checks, datasets, interactive, models, nn, optim, recipes, training, visualize, weights
     from zerohero.checkpoints import load_weights, save_weights
     from zerohero.checks import check
     from zerohero.diagnosis import doctor
@@ -83,6 +83,7 @@ __all__ = [
     "no_grad",
     "optim",
     "pad",
+    "recipes",
     "reconstruction_loss",
     "relu",
     "routing_trace",
