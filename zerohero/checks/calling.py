@@ -189,7 +189,7 @@ def described(value: Any) -> str:
     if value is None:
         return "None"
     name = type(value).__name__
-    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+    return f"{'an' if name == 'ndarray' or name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
 def _changed(task: Task, case: Case, given: Case) -> tuple[str, ...]:
