@@ -139,7 +139,7 @@ def test_the_same_hook_twice_runs_twice_and_each_is_taken_off_by_itself():
 
 
 def test_one_use_backend_serves_several_blocks_and_other_threads(monkeypatch):
-    monkeypatch.setitem(zh.operation.ENGINES, "other", "json")  # any module that can be imported
+    monkeypatch.setitem(zh.operation.ENGINES, "other", ("json",))  # any module that can be imported
     backend, seen = zh.use_backend("other"), []
     now = zh.operation.engine_of
 

@@ -19,7 +19,7 @@ def tensor(*values, dtype=np.float32):
 @pytest.fixture
 def engine(monkeypatch):
     """Register an engine named "fake" that has no kernel yet."""
-    monkeypatch.setitem(mechanism.ENGINES, "fake", "numpy")
+    monkeypatch.setitem(mechanism.ENGINES, "fake", ("numpy",))
     return "fake"
 
 
@@ -488,7 +488,7 @@ def test_an_unknown_backend_is_refused_with_the_ones_that_can_be_used():
 
 
 def test_a_backend_whose_module_is_missing_is_not_available(monkeypatch):
-    monkeypatch.setitem(mechanism.ENGINES, "ghost", "zerohero.kernels_that_are_not_there.ghost")
+    monkeypatch.setitem(mechanism.ENGINES, "ghost", ("zerohero.kernels_that_are_not_there.ghost",))
     assert "ghost" not in zh.available_backends()
     with pytest.raises(ValueError, match="got 'ghost'"):
         zh.use_backend("ghost")

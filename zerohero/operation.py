@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-# CPU engines and the module whose import registers their kernels. NumPy needs none: it is the definition.
-ENGINES = {"numpy": "numpy", "numba": "zerohero.kernels.numba_cpu"}
+# CPU engines, and what they need; importing the last registers their kernels. NumPy has none: it is the definition.
+ENGINES = {"numpy": ("numpy",), "numba": ("numba", "zerohero.kernels.numba_cpu")}
 _backend: contextvars.ContextVar[str] = contextvars.ContextVar("zerohero_backend", default="numpy")
 
 
@@ -313,7 +313,7 @@ def available_backends() -> tuple[str, ...]:
     >>> "numpy" in available_backends()
     True
     """
-    return tuple(name for name, module in ENGINES.items() if _importable(module))
+    return tuple(name for name, modules in ENGINES.items() if all(map(_importable, modules)))
 
 
 class use_backend(contextlib.AbstractContextManager):
@@ -338,7 +338,7 @@ class use_backend(contextlib.AbstractContextManager):
     def __init__(self, name: str):
         if not isinstance(name, str) or name not in available_backends():
             raise ValueError(f"use_backend: got {name!r}, but here only {', '.join(available_backends())} can be used")
-        importlib.import_module(ENGINES[name])
+        importlib.import_module(ENGINES[name][-1])
         self.name, self.before = name, _backend.get()
         _backend.set(name)
 
