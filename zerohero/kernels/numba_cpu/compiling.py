@@ -26,7 +26,7 @@ def compiled(function: Callable | None = None, **options: Any) -> Any:
     """
     if function is None:
         return lambda each: compiled(each, **options)
-    settings = dict(cache=True, nogil=True, error_model="numpy", fastmath=FAST) | options
+    settings: dict[str, Any] = dict(cache=True, nogil=True, error_model="numpy", fastmath=FAST) | options
     return numba.njit(**settings)(function)
 
 
