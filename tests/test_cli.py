@@ -84,8 +84,9 @@ def test_version(zerohero):
 def test_train_measures_and_writes_weights_with_a_card_that_evaluate_confirms(zerohero, tmp_path):
     path = tmp_path / "mine.safetensors"
     arguments = ("train", "lenet5", "--data", "digits", "--epochs", 3, "--seed", 5, "--dtype", "float16", "--out", path)
-    status, out, err = zerohero(*arguments)
+    status, out, err = zerohero(*arguments, "--curves", tmp_path / "curves.png")
     assert (status, err) == (0, "")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert "3 epochs in batches of 32" in out and "61,706 parameters, trained on 1,348 images" in out
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["command"] == (
@@ -206,6 +207,8 @@ WRONG = {
     "unknown backend": ((*QUICK, "--backend", "abacus"), "got 'abacus', but here only numpy"),
     "out is no safetensors": ((*QUICK, "--out", "w.pt"), r"ends in \.safetensors, but got 'w.pt'"),
     "out is nowhere": ((*QUICK, "--out", "no/w.safetensors"), "the folder 'no' does not exist"),
+    "curves are no picture": ((*QUICK, "--curves", "curves.txt"), r"--curves needs a file that ends in .png"),
+    "curves are nowhere": ((*QUICK, "--curves", "no/curves.png"), "--curves needs a folder that exists"),
     "checkpoint is no safetensors": ((*QUICK, "--checkpoint", "run.zip"), r"ends in \.safetensors, but got 'run.zip'"),
     "no weights file": (("evaluate", "no.safetensors", "--data", "digits"), "there is no file 'no.safetensors'"),
     "a model without weights": (("evaluate", "lenet5", "--data", "digits"), "'lenet5' is a model without weights"),

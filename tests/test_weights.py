@@ -83,6 +83,43 @@ def test_lenet5_mnist_reads_most_of_the_scanned_digits_too():
     assert training.evaluate(weights.load("lenet5_mnist"), scans).accuracy > 0.8
 
 
+# ---- capsules, for where the images aren't --------------------------------------------------------------
+
+
+@pytest.fixture(params=sorted(path.stem for path in weights.CAPSULES.glob("*.safetensors")))
+def capsnet(request):
+    return request.param
+
+
+def test_shipped_capsules_are_two_right_ones_of_every_class_and_then_mistakes(capsnet):
+    kept = weights.capsules(capsnet)
+    longest = np.sqrt((kept["v"] ** 2).sum(2)).argmax(1)
+    classes = kept["v"].shape[1]
+    assert kept["labels"][: 2 * classes].tolist() == np.repeat(np.arange(classes), 2).tolist()
+    assert (longest == kept["labels"])[: 2 * classes].all() and not (longest == kept["labels"])[2 * classes :].any()
+    assert len(longest) > 2 * classes and len(set(kept["indices"].tolist())) == len(longest)
+
+
+def test_the_decoder_draws_the_shipped_digits_so_that_lenet5_reads_them():
+    kept = weights.capsules("capsnet_mnist")
+    drawn = weights.load("capsnet_mnist").reconstruct(kept["v"][:20], kept["labels"][:20])
+    assert (weights.load("lenet5_mnist").scores(drawn).argmax(1) == kept["labels"][:20]).all()
+
+
+@pytest.mark.data
+def test_shipped_mnist_capsules_are_those_of_the_test_images():
+    kept = weights.capsules("capsnet_mnist")
+    test = datasets.load("mnist", "test")
+    assert (test.labels[kept["indices"]] == kept["labels"]).all()
+    v = weights.load("capsnet_mnist").capsules(test.images[kept["indices"]])
+    np.testing.assert_allclose(v, kept["v"], atol=1e-4)
+
+
+def test_capsules_that_were_not_kept_are_told():
+    with pytest.raises(ValueError, match=r"name needs one of capsnet_mnist.*but got 'lenet5_mnist'"):
+        weights.capsules("lenet5_mnist")
+
+
 # ---- files of one's own ---------------------------------------------------------------------------------
 
 

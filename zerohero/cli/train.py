@@ -28,12 +28,13 @@ def train(
         float, typer.Option(help="Share of the training images to hold out and evaluate after each epoch.")
     ] = 0.0,
     limit: Annotated[int | None, typer.Option(help="Train on so many images only.")] = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Keep each finished epoch in this .safetensors file.")
-    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Keep each finished epoch in this .safetensors file.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint if it is there.")] = True,
     out: Annotated[Path | None, typer.Option(help="Write weights to this .safetensors file, and a .json card.")] = None,
     dtype: Annotated[str, typer.Option(help="Type of the written weights: float32 or float16.")] = "float32",
+    curves: Annotated[
+        Path | None, typer.Option(help="Draw loss and accuracy of the epochs into this .png file.")
+    ] = None,
     backend: Annotated[str, typer.Option(help="Kernels to compute with: numpy or numba.")] = "numpy",
     as_json: Annotated[bool, typer.Option("--json", help="Print only the card, as JSON.")] = False,
 ) -> int:
@@ -45,7 +46,7 @@ def train(
     zerohero train lenet5 --data digits
     zerohero train lenet5 --data mnist --epochs 3 --out lenet5_mnist.safetensors
     zerohero train lenet5 --data mnist --validation 0.1 --checkpoint run.safetensors
-    zerohero train capsnet --preset fast --data mnist
+    zerohero train capsnet --preset fast --data mnist --curves curves.png
     """
     from zerohero import recipes
     from zerohero.checkpoints import weights_path
@@ -64,6 +65,8 @@ def train(
     use_backend(backend)
     if out is not None:
         weights_path(out)  # says now what would fail after the training
+    if curves is not None:
+        _picture_path(curves)
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_MININTERVAL", "30")  # a log needs no film
     if not as_json:
@@ -75,6 +78,8 @@ def train(
         typer.echo(_stopped(checkpoint), err=True)
         return 130
     files = trained.save(out, command) if out is not None else ()
+    if curves is not None:
+        _draw(trained.history, f"{model} on {data}", curves)
     if as_json:
         print(json.dumps(trained.card(command), indent=2, ensure_ascii=False))
     else:
@@ -106,6 +111,19 @@ def _stopped(checkpoint: Path | None) -> str:
         f"zerohero train: stopped; checkpoint {checkpoint} holds the epochs done so far ({len(found[1]['epochs'])}), "
         "and the same command goes on from there"
     )
+
+
+def _picture_path(path: Path) -> None:
+    if path.suffix != ".png":
+        raise ValueError(f"train: --curves needs a file that ends in .png, but got {path.name!r}")
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"train: --curves needs a folder that exists, but {str(path.parent)!r} doesn't")
+
+
+def _draw(history: Any, title: str, path: Path) -> None:
+    from zerohero import visualize
+
+    visualize.curves(history, title=title).savefig(path)
 
 
 def _summary(card: dict[str, Any], note: str, files: tuple[Path, ...]) -> list[str]:

@@ -6,11 +6,14 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
+
 from zerohero import models
 from zerohero.checkpoints import read_arrays
 from zerohero.nn.module import Module
 
 FOLDER = Path(__file__).parent
+CAPSULES = FOLDER / "capsules"
 
 
 def names() -> list[str]:
@@ -115,6 +118,39 @@ def card(name: str) -> dict:
     True
     """
     return json.loads(_path(name, ".json").read_text(encoding="utf-8"))
+
+
+def capsules(name: str) -> dict[str, np.ndarray]:
+    """Class capsules that a shipped CapsNet found in images, for where the images aren't: to draw and to perturb.
+
+    Parameters
+    ----------
+    name : str
+        Weights of a CapsNet among `names()`.
+
+    Returns
+    -------
+    dict of arrays
+        v (n, J, Q), the class capsules; labels (n,), what the images show; indices (n,), the images' places in the
+        split on which the card's accuracy was measured. First two examples of every class that the network read
+        right, class by class, then mistakes: the longest capsule isn't the label's.
+
+    Raises
+    ------
+    ValueError
+        If no capsules ship with these weights.
+
+    Examples
+    --------
+    >>> kept = capsules("capsnet_mnist")
+    >>> kept["v"].shape[1:], kept["labels"][:6]
+    ((10, 16), array([0, 0, 1, 1, 2, 2]))
+    """
+    path = CAPSULES / f"{name}.safetensors"
+    if not path.is_file():
+        some = ", ".join(sorted(each.stem for each in CAPSULES.glob("*.safetensors")))
+        raise ValueError(f"weights.capsules: name needs one of {some}, but got {name!r}")
+    return read_arrays(path)[0]
 
 
 def _path(name: str, suffix: str) -> Path:
