@@ -49,6 +49,11 @@ def watched():
     return watcher
 
 
+def capsules():
+    model = zh.models.create("capsnet", preset="fast", image_size=17, types=1, hidden=(8, 8), out_dim=4)
+    return model, np.full((10, 4), 0.2, np.float32)
+
+
 # name -> the explorer, and moves that change what is seen
 EXPLORERS = {
     "convolution_stepper": (interactive.convolution_stepper, [{"position": p} for p in range(1, 10)]),
@@ -69,6 +74,10 @@ EXPLORERS = {
         [{"iteration": 1 + s % 5} for s in range(1, 10)],
     ),
     "mouth_explorer": (interactive.mouth_explorer, [{"right": r} for r in range(1, 10)]),
+    "capsule_sliders": (
+        lambda: interactive.capsule_sliders(*capsules()),
+        [{"n1": 5 * r} for r in (1, 2, 3, 4, 5, -1, -2, -3, -4)],
+    ),
     "filter_watcher": (watched, [{"snapshot": s % 4} for s in range(9)]),
 }
 
@@ -187,6 +196,7 @@ def test_a_notebook_gets_widget_picture_and_words(explorer, notebook):
 @pytest.mark.parametrize("name", [n for n in EXPLORERS if n != "filter_watcher"])
 def test_static_asks_for_the_picture_alone(name):
     arguments = {"backprop_stepper": lambda: (tape()[0],), "shift_explorer": lambda: (halves, stroke())}
+    arguments["capsule_sliders"] = capsules
     fig = getattr(interactive, name)(*arguments.get(name, tuple)(), static=True)
     assert isinstance(fig, Picture) and len(fig.alt) > 40
 

@@ -17,6 +17,7 @@ backprop_stepper               walk the tape backwards, gradient by gradient (le
 filter_watcher                 a layer's filters while they form (lecture 03)
 routing_stepper                routing by agreement, iteration by iteration, in planes of votes (lecture 10)
 mouth_explorer                 drag a mouth, see the agreement about the face collapse (lecture 10)
+capsule_sliders                change a capsule's numbers, see what the decoder draws (lecture 11)
 ROUTING_VOTES, PART_IN_FACE    six votes for two parents; where a face has its parts (lecture 10)
 SLIDE_INPUT, SLIDE_FILTER      the worked example of lecture 01
 FILTERS                        named 3 by 3 filters: identity, edges, sharpen, blur, emboss
@@ -45,7 +46,7 @@ _FILES = {
     "geometry": ("output_size_explorer", "receptive_field_explorer"),
     "photos": ("FILTERS", "filter_painter"),
     "networks": ("shift_explorer", "filter_watcher"),
-    "capsules": ("ROUTING_VOTES", "PART_IN_FACE", "routing_stepper", "mouth_explorer"),
+    "capsules": ("ROUTING_VOTES", "PART_IN_FACE", "routing_stepper", "mouth_explorer", "capsule_sliders"),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 __all__ = sorted(_FILE_OF)

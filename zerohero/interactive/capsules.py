@@ -1,4 +1,4 @@
-"""Explorers of capsules: routing step by step, and a mouth that can be dragged; the pictures are `visualize`'s."""
+"""Explorers of capsules: routing step by step, a mouth to drag, a capsule to change; the pictures are `visualize`'s."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from zerohero.arguments import integer
-from zerohero.visualize.capsules import FacePage, VotePlanes, pose_votes, vote_spread, votes_in_words
+from zerohero.visualize.arrays import number
+from zerohero.visualize.capsules import CapsulePage, FacePage, VotePlanes, pose_votes, vote_spread, votes_in_words
 from zerohero.visualize.style import Picture
 
 from .explorer import Control, Explorer
@@ -182,3 +183,105 @@ def mouth_explorer(*, static: bool = False) -> Any:
     """
     explorer = MouthExplorer()
     return explorer.figure() if static else explorer
+
+
+class CapsuleSliders(Explorer):
+    """See `capsule_sliders`."""
+
+    title = "Capsule sliders"
+
+    def __init__(self, model: Any, v: np.ndarray, label: int, image: np.ndarray | None) -> None:
+        self.model, self.v, self.label, self.image = model, v, label, image
+        self.drawn = self._draw(v)
+        self.live: CapsulePage | None = None
+        names = [f"n{index}" for index in range(v.shape[1])]
+        super().__init__(*(Control(name, f"number {name[1:]}, hundredths", -25, 25, 0) for name in names))
+
+    def _control_rows(self, ipywidgets: Any, parts: dict[str, Any]) -> list[Any]:
+        rows = super()._control_rows(ipywidgets, parts)
+        half = -(-len(rows) // 2)  # two columns, so that sliders and picture fit one screen
+        return [ipywidgets.HBox([ipywidgets.VBox(rows[:half]), ipywidgets.VBox(rows[half:])])]
+
+    def changed(self, values: dict[str, int]) -> np.ndarray:
+        """The capsules (J, Q) with the sliders' numbers added to the one that is drawn."""
+        v = self.v.copy()
+        v[self.label] += np.array(list(values.values()), np.float32) / 100
+        return v
+
+    def _draw(self, v: np.ndarray) -> np.ndarray:
+        drawn = self.model.reconstruct(v[None], [self.label])[0]
+        return drawn[0] if len(drawn) == 1 else drawn
+
+    def _shown(self, page: CapsulePage, values: dict[str, int]) -> Picture:
+        moved = [f"{name[1:]} by {number(value / 100)}" for name, value in values.items() if value]
+        said = f"number {', '.join(moved)}" if len(moved) <= 4 else f"{len(moved)} numbers changed"
+        page.show(self._draw(self.changed(values)), f"Capsule {self.label}, {said if moved else 'unchanged'}")
+        return page.fig
+
+    @property
+    def state(self) -> dict[str, Any]:
+        v = self.changed(self.values)
+        return {**self.values, "v": v, "length": float(np.linalg.norm(v[self.label])), "drawn": self._draw(v)}
+
+    def picture(self) -> Picture:
+        self.live = self.live or CapsulePage(self.drawn, self.image)
+        return self._shown(self.live, self.values)
+
+    def figure(self, **values: Any) -> Picture:
+        return self._shown(CapsulePage(self.drawn, self.image), self._checked(values))
+
+
+def capsule_sliders(
+    model: Any, v: Any = None, *, image: Any = None, label: int | None = None, static: bool = False
+) -> Any:
+    """Change the numbers of a class capsule, one slider for each, and see what the decoder draws.
+
+    Parameters
+    ----------
+    model : CapsNet
+        With a decoder.
+    v : array-like (J, Q), optional
+        The class capsules of one image; by default those that `model` finds in `image`.
+    image : array-like (C, H, W) or (H, W), optional
+        Shown beside the drawing.
+    label : int, optional
+        Which capsule is changed and drawn; by default the longest.
+    static : bool
+        Return the static picture instead.
+
+    Returns
+    -------
+    Explorer or Picture
+        Controls: ``n0``, ``n1``, …: what is added to each number, in hundredths, −25 to 25, after squash. ``state``:
+        these, v (J, Q) after the change, length of the changed capsule, drawn (H, W) or (C, H, W).
+
+    Raises
+    ------
+    ValueError
+        If there are neither capsules nor an image, or they have another shape.
+
+    Examples
+    --------
+    >>> import zerohero as zh
+    >>> from zerohero.interactive import capsule_sliders
+    >>> seven = zh.weights.capsules("capsnet_mnist")["v"][14]
+    >>> sliders = capsule_sliders(zh.weights.load("capsnet_mnist"), seven)
+    >>> sliders.set(n3=20)
+    >>> sliders.label, sliders.text().split(":")[0]
+    (7, 'Capsule 7, number 3 by 0.2')
+    """
+    if image is not None:
+        image = np.asarray(image, np.float32)
+        image = image[None] if image.ndim == 2 else image
+    if v is None:
+        if image is None:
+            raise ValueError("capsule_sliders: v needs the class capsules (J, Q) of one image, or give image")
+        v = model.capsules(image[None])[0]
+    v = np.asarray(v, np.float32)
+    if v.ndim != 2:
+        raise ValueError(f"capsule_sliders: v needs shape (J, Q), the capsules of one image, but has shape {v.shape}")
+    label = int((v * v).sum(axis=1).argmax()) if label is None else integer(label, "capsule_sliders", "label")
+    if not 0 <= label < len(v):
+        raise ValueError(f"capsule_sliders: label needs to lie in [0, {len(v) - 1}], but got {label}")
+    sliders = CapsuleSliders(model, v, label, image)
+    return sliders.figure() if static else sliders

@@ -441,6 +441,32 @@ def reconstructions(
     return fig
 
 
+class CapsulePage:
+    """What a decoder draws of a capsule, before and after it was changed, beside the image; `show` changes it."""
+
+    @styled
+    def __init__(self, drawn: Any, image: Any = None) -> None:
+        self.drawn = as_array(drawn, "capsule page: drawn")
+        pictures = [self.drawn, self.drawn] if image is None else [as_array(image, "image"), self.drawn, self.drawn]
+        names = ["the image", "drawn", "drawn after the change"][-len(pictures) :]
+        across = len(pictures)
+        self.fig = Picture(figsize=(2.7 * across, 3.4), layout="none")
+        self.title = self.fig.text(0.5, 0.97, "", ha="center", va="top", fontsize=13)
+        for index, (picture, name) in enumerate(zip(pictures, names)):
+            ax = self.fig.add_axes(((index + 0.06) / across, 0.03, 0.88 / across, 0.76))
+            self.shown = ax.imshow(_image_pixels(picture, "capsule page"), cmap="gray", vmin=0, vmax=1)
+            ax.set(xticks=[], yticks=[], title=name)
+
+    @styled
+    def show(self, drawn: Any, text: str) -> None:
+        """Draw the changed capsule's picture; `text` is what was changed."""
+        drawn = as_array(drawn, "capsule page: drawn")
+        self.shown.set_data(_image_pixels(drawn, "capsule page"))
+        self.title.set_text(text)
+        moved = float(np.abs(drawn.astype(float) - self.drawn).max())
+        self.fig.alt = f"{text}: a pixel of the drawing changes by {_brief(moved)} at most."
+
+
 def perturbations(model: Any, v: Any, label: int, values: Any = PERTURBATIONS) -> np.ndarray:
     """What a CapsNet's decoder draws while one number after the other of a capsule is changed, after squash.
 
