@@ -104,6 +104,15 @@ def images(x: Any, where: str) -> Any:
     return x.reshape((1,) * (4 - x.ndim) + x.shape)
 
 
+def images_of_size(x: Any, where: str, *, least: int) -> None:
+    """Check that x has shape (N, C, H, W) with at least `least` rows and columns."""
+    shape = shape_of(x, where, "x")
+    if len(shape) != 4 or min(shape[2:]) < least:
+        raise ValueError(
+            f"{where}: x needs images (N, C, H, W) of at least {least}×{least} pixels, but has shape {shape}"
+        )
+
+
 def shape_of(value: Any, where: str, name: str) -> tuple[int, ...]:
     """The shape of an array, a list or a number."""
     return value.shape if hasattr(value, "shape") else plain_array(value, where, name).shape

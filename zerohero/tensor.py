@@ -17,6 +17,7 @@ from zerohero.operation import Call, Operation, array_module, engine_of, float_a
 from zerohero.ops import arithmetic
 
 _recording: contextvars.ContextVar[bool] = contextvars.ContextVar("zerohero_recording", default=True)
+_handler: contextvars.ContextVar[Callable | None] = contextvars.ContextVar("zerohero_handler", default=None)
 
 
 @contextlib.contextmanager
@@ -35,6 +36,25 @@ def no_grad() -> Iterator[None]:
         yield
     finally:
         _recording.reset(token)
+
+
+@contextlib.contextmanager
+def intercept(handler: Callable[[Operation, dict[str, Any]], Any]) -> Iterator[None]:
+    """Inside the `with` block, `handler(operation, arguments)` stands in for every operation on tensors.
+
+    It returns what the operation would: a Tensor, or a tuple of them. `nn.summary` follows shapes in this way.
+
+    Examples
+    --------
+    >>> with intercept(lambda operation, arguments: operation.name):
+    ...     Tensor([1.0]) * 2
+    'multiply'
+    """
+    token = _handler.set(handler)
+    try:
+        yield
+    finally:
+        _handler.reset(token)
 
 
 class Node:
@@ -119,6 +139,9 @@ class Tensor:
     @staticmethod
     def __operation__(operation: Operation, arguments: dict[str, Any]) -> Any:
         """Run `operation` on the arrays inside, and remember the call if a gradient may be asked for."""
+        handler = _handler.get()
+        if handler is not None:
+            return handler(operation, arguments)
         plain = {name: _unwrap(value) for name, value in arguments.items()}
         needs = frozenset(name for name, value in arguments.items() if _recording.get() and _wants_gradient(value))
         outputs, call = operation.evaluate(plain, needs)

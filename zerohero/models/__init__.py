@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 from collections.abc import Callable
@@ -9,9 +10,23 @@ from typing import Any
 
 from zerohero.nn.module import Module
 
-# name -> (module of this package, function in it)
-_BUILDERS: dict[str, tuple[str, str]] = {
+# name -> (module of this package, function in it, its positional arguments)
+_BUILDERS: dict[str, tuple[Any, ...]] = {
     "lenet5": ("lenet", "lenet5"),
+    "alexnet": ("alexnet", "alexnet"),
+    "alexnet_torchvision": ("alexnet", "alexnet_torchvision"),
+    "vgg11": ("vgg", "vgg", "A"),
+    "vgg11_lrn": ("vgg", "vgg", "A-LRN"),
+    "vgg13": ("vgg", "vgg", "B"),
+    "vgg16_c": ("vgg", "vgg", "C"),
+    "vgg16": ("vgg", "vgg", "D"),
+    "vgg19": ("vgg", "vgg", "E"),
+    "googlenet": ("googlenet", "googlenet"),
+    "googlenet_bn": ("googlenet", "googlenet_bn"),
+    **{f"resnet{depth}": ("resnet", "resnet", depth) for depth in (18, 34, 50, 101, 152)},
+    **{f"resnet{depth}": ("resnet_cifar", "resnet_cifar", depth) for depth in (20, 32, 44, 56)},
+    **{f"densenet{depth}": ("densenet", "densenet", depth) for depth in (121, 169, 201, 264)},
+    "squeezenet1_1": ("squeezenet", "squeezenet1_1"),
     "capsnet": ("capsnet", "capsnet"),
     "capsnet_baseline": ("capsnet", "capsnet_baseline"),
 }
@@ -75,5 +90,5 @@ def options_of(name: str) -> dict[str, Any]:
 def _builder(name: str) -> Callable[..., Module]:
     if name not in _BUILDERS:
         raise ValueError(f"create: name needs one of {', '.join(_BUILDERS)}, but got {name!r}")
-    module, function = _BUILDERS[name]
-    return getattr(importlib.import_module(f"zerohero.models.{module}"), function)
+    module, function, *first = _BUILDERS[name]
+    return functools.partial(getattr(importlib.import_module(f"zerohero.models.{module}"), function), *first)

@@ -2,6 +2,8 @@
 
 from zerohero.nn import init
 from zerohero.nn.capsule import CapsuleLayer, Decoder, PrimaryCaps, mask_capsules
+from zerohero.nn.dense import DenseBlock, DenseLayer, Transition
+from zerohero.nn.inception import AuxiliaryClassifier, ConvReLU, Inception
 from zerohero.nn.layers import (
     AdaptiveAvgPool2d,
     AvgPool2d,
@@ -23,21 +25,29 @@ from zerohero.nn.layers import (
     Tanh,
 )
 from zerohero.nn.module import Module, Sequential, observe
+from zerohero.nn.residual import BasicBlock, Bottleneck, ResidualBlock, pad_shortcut
 from zerohero.tensor import Parameter
 
 __all__ = [
     "AdaptiveAvgPool2d",
+    "AuxiliaryClassifier",
     "AvgPool2d",
+    "BasicBlock",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Bottleneck",
     "CapsuleLayer",
     "Conv2d",
+    "ConvReLU",
     "ConvTranspose2d",
     "Decoder",
+    "DenseBlock",
+    "DenseLayer",
     "Dropout",
     "Flatten",
     "GlobalAvgPool2d",
     "Identity",
+    "Inception",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
@@ -46,11 +56,14 @@ __all__ = [
     "Parameter",
     "PrimaryCaps",
     "ReLU",
+    "ResidualBlock",
     "Sequential",
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "Transition",
     "init",
     "mask_capsules",
     "observe",
+    "pad_shortcut",
 ]

@@ -14,12 +14,17 @@ from zerohero.arguments import integer
 from zerohero.operation import array_module
 from zerohero.tensor import Parameter, Tensor, move, no_grad
 
-_observer: contextvars.ContextVar[Callable | None] = contextvars.ContextVar("zerohero_observer", default=None)
+_Observer = tuple[Callable[["Module", tuple, Any], None], Callable[["Module", tuple], None] | None]
+_observer: contextvars.ContextVar[_Observer | None] = contextvars.ContextVar("zerohero_observer", default=None)
 
 
 @contextlib.contextmanager
-def observe(callback: Callable[[Module, tuple, Any], None]) -> Iterator[None]:
+def observe(
+    callback: Callable[[Module, tuple, Any], None], *, before: Callable[[Module, tuple], None] | None = None
+) -> Iterator[None]:
     """Inside the `with` block, `callback(module, inputs, output)` is called after each module has run.
+
+    `before(module, inputs)`, if given, is called when a module is about to run.
 
     Examples
     --------
@@ -30,7 +35,7 @@ def observe(callback: Callable[[Module, tuple, Any], None]) -> Iterator[None]:
     ReLU (1, 2)
     Sequential (1, 2)
     """
-    token = _observer.set(callback)
+    token = _observer.set((callback, before))
     try:
         yield
     finally:
@@ -66,10 +71,14 @@ class Module:
         raise TypeError(f"{type(self).__name__}: a Module needs a method forward(self, ...), and this one has none")
 
     def __call__(self, *inputs: Any) -> Any:
-        output = self.forward(*inputs)
         observer = _observer.get()
-        if observer is not None:
-            observer(self, inputs, output)
+        if observer is None:
+            return self.forward(*inputs)
+        after, before = observer
+        if before is not None:
+            before(self, inputs)
+        output = self.forward(*inputs)
+        after(self, inputs, output)
         return output
 
     # ---- the tree -------------------------------------------------------------------------------------
