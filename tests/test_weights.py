@@ -77,6 +77,16 @@ def test_capsnet_mnist_scores_what_its_card_says():
     assert accuracy_as_its_card_says("capsnet_mnist") >= 0.993
 
 
+@pytest.mark.data
+def test_capsnet_fashion_mnist_scores_what_its_card_says_on_the_images_held_out():
+    card = weights.card("capsnet_fashion_mnist")
+    held_out = recipes.find("capsnet", "fashion_mnist").load("train").split(0.2, seed=0)[0]
+    assert (len(held_out), card["test"]) == (card["data"]["held_out"], None)  # there are no test images at hand
+    found = training.evaluate(weights.load("capsnet_fashion_mnist"), held_out)
+    assert found.accuracy == pytest.approx(card["history"][-1]["val_accuracy"], abs=2 / len(held_out))  # float16
+    assert found.accuracy > 0.88
+
+
 def test_lenet5_mnist_reads_most_of_the_scanned_digits_too():
     # Other writers, another scanner, 8×8 pixels: the margins bring them into MNIST's frame.
     scans = datasets.load("digits", "all", size=28, margin=4)
@@ -116,7 +126,7 @@ def test_shipped_mnist_capsules_are_those_of_the_test_images():
 
 
 def test_capsules_that_were_not_kept_are_told():
-    with pytest.raises(ValueError, match=r"name needs one of capsnet_mnist.*but got 'lenet5_mnist'"):
+    with pytest.raises(ValueError, match=r"name needs one of .*capsnet_mnist.*but got 'lenet5_mnist'"):
         weights.capsules("lenet5_mnist")
 
 
