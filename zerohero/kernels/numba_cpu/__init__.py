@@ -1,5 +1,7 @@
 """Kernels compiled by numba, on all cores of the CPU; `zerohero.use_backend("numba")` imports them."""
 
-from zerohero.kernels.numba_cpu import compiling
+from zerohero.kernels.numba_cpu import compiling, convolution
+
+__all__ = ["convolution"]
 
 compiling.announce()
