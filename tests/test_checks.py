@@ -172,6 +172,24 @@ SURVIVORS = {
         "max doesn't mind the order"
     ),
     ("10.route", "drop an axis", "c = zh.softmax(b)"): "the last axis is the default, too",
+    (
+        "11.primary_capsules",
+        "swap two arguments",
+        "vectors = maps.reshape(types, n, channels // types, h, w).transpose(0, 1, 3, 4, 2)",
+    ): "images and types stay in their order, and the next reshape counts them anew",
+    (
+        "11.margin_loss",
+        "swap two arguments",
+        "missing, excess = (np.maximum(0.9 - length, 0), np.maximum(0, length - 0.1))",
+    ): "the maximum doesn't mind the order",
+    (
+        "11.margin_loss",
+        "swap two arguments",
+        "missing, excess = (np.maximum(0, 0.9 - length), np.maximum(length - 0.1, 0))",
+    ): "the maximum doesn't mind the order",
+    ("11.total_loss", "swap two arguments", "squares = (images.reshape(drawn.shape) - drawn) ** 2"): (
+        "a square doesn't mind the sign"
+    ),
 }
 FLIPPED = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 EDGES = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
