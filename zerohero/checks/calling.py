@@ -74,14 +74,14 @@ def call(task: Task, answer: Callable, case: Case, seconds: float) -> Outcome:
     except BaseException as caught:
         trouble = _sentence(caught, answer, task)
         error = f"{'NotImplementedError' if isinstance(caught, NotImplementedError) else type(caught).__name__}: "
-        error += _message(caught)
+        error += message_of(caught)
     return Outcome(parts, trouble, error, _changed(task, case, given))
 
 
 def _read(task: Task, value: Any) -> tuple[tuple[np.ndarray, ...] | None, str]:
     """Return what an answer returned as arrays, and what is wrong with its kind; it may break when it is touched."""
     try:
-        return plain_parts(value, task.returns, _is_list(task))
+        return plain_parts(value, task.returns, task.gives_list)
     except Exception as error:
         return None, f"returns something that can't be read as an array ({type(error).__name__})."
 
@@ -117,7 +117,7 @@ def expected(task: Task) -> list[tuple[np.ndarray, ...]]:
     """What the reference gives for every case."""
     results = []
     for case in task.cases:
-        parts, trouble = plain_parts(task.output(task.reference, case.copy()), task.returns, _is_list(task))
+        parts, trouble = plain_parts(task.output(task.reference, case.copy()), task.returns, task.gives_list)
         if parts is None or trouble:
             raise ValueError(f"Task: the reference of {task.name} needs to return arrays or numbers. {trouble}")
         results.append(parts)
@@ -128,12 +128,6 @@ def expected(task: Task) -> list[tuple[np.ndarray, ...]]:
 def wrong_outcomes(task: Task) -> list[list[Outcome]]:
     """What each misconception of the task gives for every case."""
     return [run(task, misconception.wrong) for misconception in task.misconceptions]
-
-
-@cache
-def _is_list(task: Task) -> bool:
-    """Whether the reference returns one list (or tuple), so that an answer may do so, too."""
-    return len(task.returns) == 1 and isinstance(task.output(task.reference, task.cases[0].copy()), (list, tuple))
 
 
 # --- what came back -----------------------------------------------------------------------------------------
@@ -213,7 +207,7 @@ def _same(before: Any, after: Any) -> bool:
 
 
 def _sentence(error: BaseException, answer: Callable, task: Task) -> str:
-    name, message = type(error).__name__, _message(error)
+    name, message = type(error).__name__, message_of(error)
     if isinstance(error, NotImplementedError):
         return f"says that it is not written yet: {message}"
     if isinstance(error, RecursionError):
@@ -228,7 +222,8 @@ def _sentence(error: BaseException, answer: Callable, task: Task) -> str:
     return f"{sentence.rstrip('.')}." if not line else f"{sentence.rstrip('.')}. It happens in the line `{line}`."
 
 
-def _message(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
+    """The message of an exception in one line, of at most 300 characters; "" if it breaks when it is asked."""
     try:
         text = " ".join(str(error).split())
     except BaseException:

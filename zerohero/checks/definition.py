@@ -154,6 +154,11 @@ class Task:
         """The inputs, the same in every process."""
         return list(self.inputs(np.random.default_rng(zlib.crc32(self.name.encode()))))
 
+    @cached_property
+    def gives_list(self) -> bool:
+        """Whether the reference returns one list (or tuple), so that an answer may do so, too."""
+        return len(self.returns) == 1 and isinstance(self.output(self.reference, self.cases[0].copy()), (list, tuple))
+
     def output(self, answer: Callable, case: Case) -> Any:
         """What `answer` gives for a case."""
         if self.use is not None:

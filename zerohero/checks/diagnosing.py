@@ -31,17 +31,17 @@ def judge(task: Task, answer: Any) -> Report:
     try:
         right = calling.expected(task)
         calling.wrong_outcomes(task)  # before the answer runs: it may replace functions that the check needs
-        if (trouble := _not_an_answer(task, answer)) is not None:
+        if (trouble := not_an_answer(task, answer)) is not None:
             return Report(task, "failed", sentences=(trouble,))
         called = (lambda *args, **kwargs: answer) if task.answer == "value" else answer
-        return _compare(task, calling.run(task, called), right)
+        return compare(task, calling.run(task, called), right)
     except Exception as error:
         name = type(error).__name__
         sentence = f"The check itself stopped ({name}). Your code may have replaced something that the check needs: "
         return Report(task, "failed", sentences=(sentence + "restart the kernel and run all cells again.",))
 
 
-def _not_an_answer(task: Task, answer: Any) -> str | None:
+def not_an_answer(task: Task, answer: Any) -> str | None:
     """Return what to say if `answer` isn't even the kind of thing the task asks for."""
     if task.answer == "class" and not isinstance(answer, type):
         wanted = "your class itself"
@@ -53,7 +53,8 @@ def _not_an_answer(task: Task, answer: Any) -> str | None:
     return f"This check takes {wanted}, as in {example}, but got {calling.described(answer)}."
 
 
-def _compare(task: Task, outcomes: list[Outcome], right: list[tuple[np.ndarray, ...]]) -> Report:
+def compare(task: Task, outcomes: list[Outcome], right: list[tuple[np.ndarray, ...]]) -> Report:
+    """Report on what an answer gave, case by case; after a blank or a time limit, the rest may be missing."""
     if outcomes[0].blank:
         return Report(task, "blank", total=len(task.cases))
     faults = [_fault(task, outcome, parts) for outcome, parts in zip(outcomes, right)]

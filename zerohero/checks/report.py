@@ -242,7 +242,10 @@ def _tables(comparison: Comparison) -> str:
 def _table(caption: str, cells: list[list[str]], marks: np.ndarray | None) -> str:
     rows = []
     for i, row in enumerate(cells):
-        entries = (f"<strong>✘ {c}</strong>" if marks is not None and marks[i, j] else c for j, c in enumerate(row))
+        entries = (
+            f"<strong>✘ {escape(c)}</strong>" if marks is not None and marks[i, j] else escape(c)
+            for j, c in enumerate(row)
+        )
         rows.append("<tr>" + "".join(f"<td>{entry}</td>" for entry in entries) + "</tr>")
     return (
         f'<table><caption style="white-space: nowrap">{escape(caption)}</caption><tbody>{"".join(rows)}</tbody></table>'
