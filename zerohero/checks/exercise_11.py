@@ -28,7 +28,7 @@ PAPER = (28, 1, 256, 32, 8, 10, 16)
 
 def _networks(rng: np.random.Generator) -> list[Case]:
     return [
-        Case(17, 1, 2, 3, 4, 5, 6),
+        Case(18, 1, 2, 3, 4, 5, 6),
         Case(20, 3, 4, 3, 2, 5, 7),
         Case(*PAPER),
         Case(36, 1, 256, 32, 8, 10, 16),
@@ -69,7 +69,7 @@ shapes_and_parameters = Task(
     practises="what every layer hands on, and where 6,804,384 numbers sit",
     reference=_right_trace,
     inputs=_networks,
-    returns=("conv1_side", "primary_side", "capsules", "parameters"),
+    returns=("conv1_side", "primary_side", "capsule_count", "parameter_count"),
     hints=[
         "A kernel of 9 fits at size - 9 + 1 positions. With stride 2 every second of them counts, and a last step that "
         "doesn't fit is left out: 20 gives 6. Every position of that map holds one capsule of each type.",
@@ -77,8 +77,8 @@ shapes_and_parameters = Task(
         "`channels` filters, the second convolution `types * dim`. From each capsule to each class leads a matrix of "
         "its own, dim × out_dim; and each class capsule has out_dim biases.",
         "`conv1_side = image_size - 8`, `primary_side = (conv1_side - 9) // 2 + 1`, "
-        "`capsules = types * primary_side**2`; then add `channels * (81 * in_channels + 1)`, "
-        "`types * dim * (81 * channels + 1)`, `capsules * dim * classes * out_dim` and `classes * out_dim`.",
+        "`capsule_count = types * primary_side**2`; then add `channels * (81 * in_channels + 1)`, "
+        "`types * dim * (81 * channels + 1)`, `capsule_count * dim * classes * out_dim` and `classes * out_dim`.",
     ],
 )
 
@@ -90,6 +90,24 @@ shapes_and_parameters = Task(
 )
 def rounded_up(*sizes):
     return _traced(*sizes, primary=lambda side: -(-(side - 9) // 2) + 1)
+
+
+@shapes_and_parameters.misconception(
+    "rounded to the nearest",
+    "You round half positions with `round`, which goes to the nearest even number: sometimes up, sometimes down. A "
+    "place where the kernel would reach over the edge never counts: always down, `//`.",
+)
+def rounded(*sizes):
+    return _traced(*sizes, primary=lambda side: round((side - 9) / 2 + 1))
+
+
+@shapes_and_parameters.misconception(
+    "rounded to the nearest",
+    "You round half steps with `round`, which goes to the nearest even number: 5.5 becomes 6, and so the paper's map "
+    "7×7 instead of 6×6. A place where the kernel would reach over the edge never counts: always down, `//`.",
+)
+def steps_rounded(*sizes):
+    return _traced(*sizes, primary=lambda side: round((side - 9) / 2) + 1)
 
 
 @shapes_and_parameters.misconception(
@@ -234,6 +252,14 @@ def bias_for_each_matrix(*sizes):
 )
 def no_filter_biases(*sizes):
     return _traced(*sizes, kernels=lambda filters, depth: filters * 81 * depth)
+
+
+@shapes_and_parameters.misconception(
+    "one bias for each layer",
+    "You give each convolution a single bias. Every filter has its own: 256 and 256 in the paper.",
+)
+def one_bias_for_each_layer(*sizes):
+    return _traced(*sizes, kernels=lambda filters, depth: filters * 81 * depth + 1)
 
 
 @shapes_and_parameters.misconception(
@@ -414,6 +440,16 @@ primary_capsules = Task(
 )
 def no_transpose(features, weight, bias, types):
     maps = conv2d(features, weight, bias, stride=2)
+    return squash(maps.reshape(len(maps), -1, maps.shape[1] // types))
+
+
+@primary_capsules.misconception(
+    "no transpose",
+    "Two things: there is a ReLU before squash, which takes away all negative numbers; and you reshape without a "
+    "transpose, so that a vector is made of neighbouring places of one channel instead of dim channels at one place.",
+)
+def relu_and_no_transpose(features, weight, bias, types):
+    maps = relu(conv2d(features, weight, bias, stride=2))
     return squash(maps.reshape(len(maps), -1, maps.shape[1] // types))
 
 
@@ -762,6 +798,24 @@ def prediction_as_target(v, labels):
 
 
 @margin_loss.misconception(
+    "labels without a second axis",
+    "You compare J classes with N labels, and NumPy can't line them up. Every class meets every label in a table (N, "
+    "J): give the labels a second axis, `np.arange(J) == labels[:, None]`.",
+)
+def labels_without_axis(v, labels):
+    return _margin(v, labels, target=lambda labels, v: np.arange(v.shape[1]) == labels)
+
+
+@margin_loss.misconception(
+    "labels without a second axis",
+    "You compare J classes with N labels, and NumPy can't line them up. Every class meets every label in a table (N, "
+    "J): give the labels a second axis, `np.arange(J) == labels[:, None]`.",
+)
+def labels_without_axis_first(v, labels):
+    return _margin(v, labels, target=lambda labels, v: labels == np.arange(v.shape[1]))
+
+
+@margin_loss.misconception(
     "label as a factor",
     "You multiply by the label itself, 4 for a four. T is 1 or 0 for each class: `np.arange(J) == labels[:, None]`, "
     "with shape (N, J).",
@@ -886,7 +940,7 @@ mask = Task(
     difficulty=2,
     minutes=15,
     practises="the label in training, the prediction afterwards",
-    reference=lambda v, labels=None: mask_capsules(v, labels),
+    reference=lambda v, labels=None: mask_capsules(v, labels) + 0,  # 0 · -0.4 is -0, which is shown so; + 0 makes it 0
     inputs=_capsules_and_labels,
     returns=("masked",),
     hints=[
@@ -991,6 +1045,24 @@ def all_labels(v, labels=None):
 
 
 @mask.misconception(
+    "classes without a second axis",
+    "You compare J classes with the N that are kept, and NumPy can't line them up. Every class meets every kept one in "
+    "a table (N, J): `np.arange(J) == kept[:, None]`.",
+)
+def kept_without_axis(v, labels=None):
+    return _masked(v, labels, keep=lambda kept, j: np.tile(np.arange(j) == kept, (len(kept), 1)))
+
+
+@mask.misconception(
+    "classes without a second axis",
+    "You compare the N classes that are kept with all J, and NumPy can't line them up. Every class meets every kept "
+    "one in a table (N, J): `np.arange(J) == kept[:, None]`.",
+)
+def kept_without_axis_first(v, labels=None):
+    return _masked(v, labels, keep=lambda kept, j: np.tile(kept == np.arange(j), (len(kept), 1)))
+
+
+@mask.misconception(
     "slices instead of zeroing",
     "You return only the capsule that is kept, (N, Q). The decoder takes all J · Q numbers, with zeros for the others: "
     "where the numbers stand tells it which digit to draw.",
@@ -1091,7 +1163,7 @@ def _images_and_drawings(rng: np.random.Generator) -> list[Case]:
     return [
         Case(sure, np.array([0]), real([[0.5, 0.9, 0.2, 0.1]]), real([[[[0, 1], [0, 0.5]]]])),
         Case(sure, np.array([1]), real([[0.5, 0.9, 0.2, 0.1]]), real([[[[0, 1], [0, 0.5]]]])),
-        case(2, 3, 4, 1, 5, 6, [2, 0]),
+        case(2, 3, 4, 1, 5, 9, [2, 0]),
         case(3, 5, 2, 2, 11, 13, [0, 4, 1]),
     ]
 
@@ -1203,7 +1275,7 @@ def no_weight(v, labels, drawn, images):
 
 @total_loss.misconception(
     "the weight for the mean",
-    "You multiply the sum by 0.392, which is 784 · 0.0005: the weight for the *mean* over 784 pixels. The sum's weight "
+    "You multiply the sum by 0.392, which is 784 · 0.0005: the weight for the mean over 784 pixels. The sum's weight "
     "is 0.0005.",
 )
 def weight_for_the_mean(v, labels, drawn, images):
@@ -1403,7 +1475,7 @@ def changed_before_squash(v, label, dimension, steps):
 
 @perturb.misconception(
     "sets instead of adds",
-    "You set the number to the step. The step is added to what is there, so that 0 means *unchanged*.",
+    "You set the number to the step. The step is added to what is there, so that a step of 0 changes nothing.",
 )
 def set_to_the_step(v, label, dimension, steps):
     changed = _perturbed(v, label, dimension, steps)
@@ -1481,6 +1553,17 @@ def all_capsules(v, label, dimension, steps):
 )
 def whole_capsule(v, label, dimension, steps):
     return _perturbed(v, label, slice(None), steps[:, None])
+
+
+@perturb.misconception(
+    "whole capsule changed",
+    "You add the steps to the whole capsule, and NumPy can't line up S steps with its Q numbers. One number changes in "
+    "each copy: `changed[:, label, dimension]`.",
+)
+def whole_capsule_by_steps(v, label, dimension, steps):
+    changed = np.stack([v] * len(steps))
+    changed[:, label] += steps
+    return changed
 
 
 @perturb.misconception(
