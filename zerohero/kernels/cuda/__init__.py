@@ -1,0 +1,6 @@
+"""Kernels for NVIDIA GPUs, written with numba-cuda on CuPy arrays; imported when the first array lies on a GPU.
+
+What has no kernel here runs in its NumPy form: the same functions, which CuPy carries out on the GPU.
+"""
+
+from zerohero.kernels.cuda import capsule, convolution, pooling  # noqa: F401  (importing registers their kernels)

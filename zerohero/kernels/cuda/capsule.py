@@ -1,0 +1,361 @@
+"""Capsules on the GPU: squash, and a capsule layer that never stores the votes, forward and backward.
+
+The votes û = u W of 128 digits take 94 MB at the paper's size. To compute one again costs 8 multiplications and no
+memory beyond u and W, which are small: so each kernel computes the votes that it needs, in registers, and lets them go.
+Routing itself needs no array over input capsules either: the logits are b_ij = û_ij · V_j, where V is the sum of all v so
+far, an array (N, J, Q).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+from numba import cuda
+
+from zerohero.kernels.cuda.launching import SHARED_BYTES, launch, launch_each
+from zerohero.operation import array_module
+from zerohero.ops.capsule import RoutingTrace, capsule_layer, capsule_layer_gradient, squash, squash_gradient
+
+# A block has a thread for each (example, output capsule) of so many examples: the first number that fits. 32 is a warp:
+# its threads then hold the same output capsule, so that they read the same weights, which comes at the price of one.
+EXAMPLES = (32, 16, 8, 4)
+
+# Input capsules that a block goes through: 72 blocks for 1,152, times 4 for 128 examples, keep 132 processors busy. Fewer
+# would cost more memory for the partial sums, which are added afterwards (always in the same order).
+INPUTS = 16
+
+MOST_THREADS = 1024  # in a block, on every GPU
+LONGEST = 64  # numbers in an output capsule: each thread keeps a few vectors of this length in registers
+
+
+# ---- squash ---------------------------------------------------------------------------------------------
+
+
+@cuda.jit
+def squash_kernel(s, v):
+    """v = s · n / (1 + n²) for s (A, L, B), vectors along the middle axis. A thread squashes one vector."""
+    outer, length, inner = s.shape
+    vector = cuda.grid(1)
+    if vector >= outer * inner:
+        return
+    a, b = vector // inner, vector % inner
+    one = s.dtype.type(1)
+    squares = s.dtype.type(0)
+    for k in range(length):
+        squares += s[a, k, b] * s[a, k, b]
+    factor = math.sqrt(squares) / (one + squares)
+    for k in range(length):
+        v[a, k, b] = s[a, k, b] * factor
+
+
+@cuda.jit
+def squash_gradient_kernel(grad, s, d_s):
+    """The gradient of `squash_kernel`; at s = 0 it is exactly 0."""
+    outer, length, inner = s.shape
+    vector = cuda.grid(1)
+    if vector >= outer * inner:
+        return
+    a, b = vector // inner, vector % inner
+    one = s.dtype.type(1)
+    squares, aligned = s.dtype.type(0), s.dtype.type(0)
+    for k in range(length):
+        squares += s[a, k, b] * s[a, k, b]
+        aligned += s[a, k, b] * grad[a, k, b]
+    n = math.sqrt(squares)
+    factor = n / (one + squares)
+    slope = s.dtype.type(0)  # how the factor changes with the length
+    if n > 0:
+        slope = (one - squares) / (n * (one + squares) * (one + squares))
+    for k in range(length):
+        d_s[a, k, b] = grad[a, k, b] * factor + s[a, k, b] * slope * aligned
+
+
+@squash.kernel("cupy")
+def squash_cuda(s, axis):
+    s = _as_vectors(s, axis)
+    v = array_module(s.array).empty_like(s.array)
+    launch_each(squash_kernel, s.vectors, s.array, v)
+    return v.reshape(s.shape)
+
+
+@squash_gradient.kernel("cupy")
+def squash_gradient_cuda(grad, s, axis):
+    if grad.dtype != s.dtype:
+        return NotImplemented
+    s, grad = _as_vectors(s, axis), _as_vectors(grad, axis)
+    d_s = array_module(s.array).empty_like(s.array)
+    launch_each(squash_gradient_kernel, s.vectors, grad.array, s.array, d_s)
+    return d_s.reshape(s.shape)
+
+
+class _Vectors(NamedTuple):
+    array: Any  # (A, L, B)
+    vectors: int
+    shape: tuple[int, ...]  # as it was
+
+
+def _as_vectors(s, axis: int) -> _Vectors:
+    outer, inner = math.prod(s.shape[:axis]), math.prod(s.shape[axis + 1 :])
+    array = array_module(s).ascontiguousarray(s).reshape(outer, s.shape[axis], inner)
+    return _Vectors(array, outer * inner, s.shape)
+
+
+# ---- a capsule layer ------------------------------------------------------------------------------------
+
+
+class LayerKernels(NamedTuple):
+    """The three kernels of a capsule layer, for one set of sizes."""
+
+    sums: Any
+    pull: Any
+    gradients: Any
+
+
+@functools.cache
+def layer_kernels(inside: int, parents: int, outside: int, examples: int, dtype: Any) -> LayerKernels:
+    """Kernels for votes of P → (J, Q) numbers, made for these sizes: what a thread keeps in registers, and what a
+    block shares, has a size that is known when the kernel is compiled.
+
+    Everywhere N examples, I input capsules of P = `inside` numbers, J = `parents` output capsules of Q = `outside`.
+    A block is `examples` × J threads: thread (lane, j) is about one example and one output capsule.
+    """
+    P, J, Q = inside, parents, outside
+    threads = examples * J
+    own = -(-P * J * Q // threads)  # entries of a capsule's weight for which each thread is responsible
+    padded = examples + 1  # an odd width, so that threads that read a column read from different banks
+
+    @cuda.jit(device=True)
+    def compute_vote(u, weight, n, i, j, vote):
+        """û_ij of example n = u_i W_ij, into registers."""
+        for q in range(Q):
+            vote[q] = 0
+        for p in range(P):
+            value = u[n, i, p]
+            for q in range(Q):
+                vote[q] += value * weight[i, p, j * Q + q]
+
+    @cuda.jit(device=True)
+    def dot(vote, array, n, j):
+        """û · array[n, j]."""
+        total = dtype(0)
+        for q in range(Q):
+            total += vote[q] * array[n, j, q]
+        return total
+
+    @cuda.jit(device=True)
+    def softmax(logit, board, lane, j):
+        """The coupling from the logits of the J threads of an example, which see each other's on the board."""
+        cuda.syncthreads()  # all have read what stood there
+        board[j, lane] = logit
+        cuda.syncthreads()
+        largest = board[0, lane]
+        for k in range(1, J):
+            largest = max(largest, board[k, lane])
+        total = dtype(0)
+        for k in range(J):
+            total += math.exp(board[k, lane] - largest)
+        return math.exp(logit - largest) / total
+
+    @cuda.jit(device=True)
+    def total_over_parents(value, board, lane, j):
+        """The sum of the values of the J threads of an example."""
+        cuda.syncthreads()
+        board[j, lane] = value
+        cuda.syncthreads()
+        total = dtype(0)
+        for k in range(J):
+            total += board[k, lane]
+        return total
+
+    @cuda.jit(device=True)
+    def logit_gradient(vote, c, d_s, board, n, lane, j):
+        """How the loss changes with the logit, through the softmax of one iteration: c (dc - Σ c dc)."""
+        d_c = dot(vote, d_s, n, j)
+        return c * (d_c - total_over_parents(c * d_c, board, lane, j))
+
+    @cuda.jit
+    def sums(u, weight, grown, partial):
+        """Σ_i c_ij û_ij over INPUTS input capsules, c the softmax of û · grown. partial: (I / INPUTS, N, J, Q)."""
+        board = cuda.shared.array((J, examples), dtype)
+        vote, total = cuda.local.array(Q, dtype), cuda.local.array(Q, dtype)
+        lane, j = cuda.threadIdx.x, cuda.threadIdx.y
+        example = cuda.blockIdx.x * examples + lane
+        n = min(example, len(u) - 1)  # beyond the batch, threads repeat the last example: a barrier waits for all
+        for q in range(Q):
+            total[q] = 0
+        first = cuda.blockIdx.y * INPUTS
+        for i in range(first, min(first + INPUTS, u.shape[1])):
+            compute_vote(u, weight, n, i, j, vote)
+            c = softmax(dot(vote, grown, n, j), board, lane, j)
+            for q in range(Q):
+                total[q] += c * vote[q]
+        if example < len(u):
+            for q in range(Q):
+                partial[cuda.blockIdx.y, n, j, q] = total[q]
+
+    @cuda.jit
+    def pull(u, weight, grown, d_s, last, partial):
+        """Σ_i db_ij û_ij over INPUTS input capsules: what v of iteration `last - 1` gets from the logits after it.
+
+        db gathers the gradients of the logits of iterations T - 1 … last; grown and d_s are (T, N, J, Q).
+        """
+        board = cuda.shared.array((J, examples), dtype)
+        vote, total = cuda.local.array(Q, dtype), cuda.local.array(Q, dtype)
+        lane, j = cuda.threadIdx.x, cuda.threadIdx.y
+        example = cuda.blockIdx.x * examples + lane
+        n = min(example, len(u) - 1)
+        for q in range(Q):
+            total[q] = 0
+        first = cuda.blockIdx.y * INPUTS
+        for i in range(first, min(first + INPUTS, u.shape[1])):
+            compute_vote(u, weight, n, i, j, vote)
+            d_logit = dtype(0)
+            for t in range(last, len(grown)):
+                c = softmax(dot(vote, grown[t], n, j), board, lane, j)
+                d_logit += logit_gradient(vote, c, d_s[t], board, n, lane, j)
+            for q in range(Q):
+                total[q] += d_logit * vote[q]
+        if example < len(u):
+            for q in range(Q):
+                partial[cuda.blockIdx.y, n, j, q] = total[q]
+
+    @cuda.jit
+    def gradients(u, weight, grown, d_s, v, through, d_u, d_weight):
+        """The gradients of u (N, I, P) and weight (I, P, J·Q). A block has one input capsule to itself.
+
+        It goes through the batch tile by tile. The gradients of a tile's votes are shared, so that the threads can
+        then change sides: for d_u a thread sums over J·Q for one number of one example, for d_weight it sums over
+        the examples for a few weights. Only this block writes there: no atomics.
+        """
+        board = cuda.shared.array((J, examples), dtype)
+        d_votes = cuda.shared.array((J * Q, padded), dtype)
+        vote, d_vote = cuda.local.array(Q, dtype), cuda.local.array(Q, dtype)
+        mine = cuda.local.array(own, dtype)
+        i, lane, j = cuda.blockIdx.x, cuda.threadIdx.x, cuda.threadIdx.y
+        thread = j * examples + lane
+        for e in range(own):
+            mine[e] = 0
+        for start in range(0, len(u), examples):
+            n = min(start + lane, len(u) - 1)
+            inside = min(examples, len(u) - start)  # examples in this tile
+            compute_vote(u, weight, n, i, j, vote)
+            for q in range(Q):
+                d_vote[q] = 0
+            d_logit = dtype(0)
+            for back in range(len(grown)):  # iterations, last first
+                t = len(grown) - 1 - back
+                c = softmax(dot(vote, grown[t], n, j), board, lane, j)
+                for q in range(Q):
+                    d_vote[q] += c * d_s[t, n, j, q]
+                if not through or t == 0:
+                    break  # the same for all threads of the block, as the barriers need it
+                d_logit += logit_gradient(vote, c, d_s[t], board, n, lane, j)
+                for q in range(Q):
+                    d_vote[q] += d_logit * v[t - 1, n, j, q]  # logits had grown by û · v
+            for q in range(Q):
+                d_votes[j * Q + q, lane] = d_vote[q]
+            cuda.syncthreads()
+            for p in range(j, P, J):
+                total = dtype(0)
+                for k in range(J * Q):
+                    total += weight[i, p, k] * d_votes[k, lane]
+                if lane < inside:
+                    d_u[n, i, p] = total
+            for e in range(own):
+                entry = thread + e * threads
+                if entry < P * J * Q:
+                    p, k = entry // (J * Q), entry % (J * Q)
+                    total = dtype(0)
+                    for other in range(inside):
+                        total += u[start + other, i, p] * d_votes[k, other]
+                    mine[e] += total
+            cuda.syncthreads()  # all have read the tile before the next one is written
+        for e in range(own):
+            entry = thread + e * threads
+            if entry < P * J * Q:
+                d_weight[i, entry // (J * Q), entry % (J * Q)] = mine[e]
+
+    return LayerKernels(sums, pull, gradients)
+
+
+@capsule_layer.kernel("cupy")
+def capsule_layer_cuda(u, weight, bias, iterations, stop_gradient, save=None):
+    """The first iteration is one matrix product, since all couplings are 1 / J; each later one is a launch."""
+    layer = _Layer.of(u, weight, bias)
+    if layer is None:
+        return NotImplemented
+    (n, i, p), (_, _, parents, q) = u.shape, weight.shape
+    s = (layer.u.reshape(n, i * p) @ layer.weight.reshape(i * p, parents * q)).reshape(n, parents, q)
+    s /= parents
+    steps, grown = [], array_module(u).zeros_like(s)
+    for iteration in range(iterations):
+        if iteration:
+            s = layer.over_inputs(layer.kernels.sums, grown)
+        if bias is not None:
+            s += bias
+        v = squash_cuda(s, 2)
+        steps.append(RoutingTrace(None, None, s, v))  # type: ignore[arg-type]  (neither is ever stored here)
+        if iteration < iterations - 1:
+            grown += v
+    if save:
+        save(steps=steps)
+    return v
+
+
+@capsule_layer_gradient.kernel("cupy")
+def capsule_layer_gradient_cuda(grad, u, weight, bias, steps, stop_gradient):
+    if steps[0].couplings is not None:
+        return NotImplemented  # the forward kernel declined
+    layer, xp = _Layer.of(u, weight, bias), array_module(u)
+    v = xp.stack([step.v for step in steps])  # (T, N, J, Q)
+    d_s, grown, last = xp.zeros_like(v), xp.zeros_like(v), len(steps) - 1
+    grown[1:] = xp.cumsum(v[:-1], axis=0)  # the sum of all v before each iteration
+    g = grad.astype(u.dtype, copy=False)
+    for t in range(last, -1, -1):
+        d_s[t] = squash_gradient_cuda(g, steps[t].s, 2)
+        if stop_gradient or t == 0:
+            break
+        g = layer.over_inputs(layer.kernels.pull, grown, d_s, t)
+    d_u, d_weight = xp.empty_like(layer.u), xp.empty_like(layer.weight)
+    launch(layer.kernels.gradients, len(d_weight), layer.threads, layer.u, layer.weight, grown, d_s, v,
+           int(not stop_gradient), d_u, d_weight)  # fmt: skip
+    return d_u, d_weight.reshape(weight.shape), None if bias is None else d_s.sum((0, 1))
+
+
+class _Layer(NamedTuple):
+    """The arrays of a layer as its kernels take them, and the kernels for their sizes."""
+
+    u: Any  # (N, I, P)
+    weight: Any  # (I, P, J·Q)
+    kernels: LayerKernels
+    threads: tuple[int, int]
+
+    @classmethod
+    def of(cls, u, weight, bias) -> _Layer | None:
+        """None for what the kernels don't take: several dtypes, no examples, or capsules too many or too long."""
+        inputs, p, parents, q = weight.shape
+        several = len({array.dtype for array in (u, weight, bias) if array is not None}) > 1
+        fitting = [e for e in EXAMPLES if _fits(e, parents, q, u.dtype.itemsize)]
+        if several or not len(u) or q > LONGEST or not fitting:
+            return None
+        xp = array_module(u)
+        kernels = layer_kernels(p, parents, q, fitting[0], u.dtype.type)
+        flat = xp.ascontiguousarray(weight).reshape(inputs, p, parents * q)
+        return cls(xp.ascontiguousarray(u), flat, kernels, (fitting[0], parents))
+
+    def over_inputs(self, kernel, *arguments):
+        """Sums over all input capsules, (N, J, Q): a launch for parts of them, and the parts added up."""
+        (n, inputs, _), (examples, parents) = self.u.shape, self.threads
+        blocks = (-(-n // examples), -(-inputs // INPUTS))
+        q = self.weight.shape[2] // parents
+        partial = array_module(self.u).empty((blocks[1], n, parents, q), self.u.dtype)
+        launch(kernel, blocks, self.threads, self.u, self.weight, *arguments, partial)
+        return partial.sum(0)
+
+
+def _fits(examples: int, parents: int, q: int, itemsize: int) -> bool:
+    """Whether a block of so many examples has threads and shared memory enough."""
+    shared = (parents * examples + parents * q * (examples + 1)) * itemsize
+    return examples * parents <= MOST_THREADS and shared <= SHARED_BYTES
