@@ -59,7 +59,7 @@ class GoogLeNet(nn.Module):
         return self._run(x, auxiliary=True)
 
     def _run(self, x: Any, *, auxiliary: bool) -> list[Any]:
-        images_of_size(x, "googlenet", least=31)
+        images_of_size(x, "googlenet", least=31 if self.batch_norm else 47)
         halfway: list[Any] = []
         x = self._norm(max_pool2d(self.conv1(x), 3, stride=2, ceil_mode=True))
         x = self._norm(self.conv3(self.conv2(x)))
@@ -103,7 +103,7 @@ def googlenet(*, num_classes: int = 1000, in_channels: int = 3, auxiliary: bool 
     Returns
     -------
     GoogLeNet
-        Maps (N, in_channels, H, W), of at least 31×31 pixels and usually 224×224, to scores (N, num_classes).
+        Maps (N, in_channels, H, W), of at least 47×47 pixels and usually 224×224, to scores (N, num_classes).
 
     References
     ----------
