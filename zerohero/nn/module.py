@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zerohero.arguments import integer
 from zerohero.operation import array_module
 from zerohero.tensor import Parameter, Tensor, move, no_grad
+
+if TYPE_CHECKING:
+    from zerohero.nn.summary import Summary
 
 _Observer = tuple[Callable[["Module", tuple, Any], None], Callable[["Module", tuple], None] | None]
 _observer: contextvars.ContextVar[_Observer | None] = contextvars.ContextVar("zerohero_observer", default=None)
@@ -192,6 +195,49 @@ class Module:
         """
         scores = self.scores(images)
         return int(scores.argmax()) if scores.ndim == 1 else scores.argmax(axis=1)
+
+    def summary(self, input_shape: Sequence[int], *, depth: int | None = None) -> Summary:
+        """The layers that an input goes through: output shape, parameters, multiply-adds, receptive field.
+
+        Nothing large is computed: shapes are followed through the model, whatever its size.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            With the batch: (1, 3, 224, 224).
+        depth : int, optional
+            How far modules are opened: 1 shows the model's own parts as a row each. By default down to the layers.
+
+        Returns
+        -------
+        Summary
+            A table, in a terminal as in a notebook; its `rows` are the numbers.
+
+        Raises
+        ------
+        ValueError
+            If the model doesn't take such an input; the layer says why.
+
+        Examples
+        --------
+        >>> from zerohero import nn
+        >>> model = nn.Sequential(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2))
+        >>> print(model.summary((1, 1, 28, 28)))
+        Sequential
+        ───────────────────────────────────────────────────────────────────────────────────────────────
+        name  layer                         output shape     parameters  multiply-adds  receptive field
+        ───────────────────────────────────────────────────────────────────────────────────────────────
+        0     Conv2d 1 → 6, 5×5, padding=2  1 × 6 × 28 × 28         156        117,600              5×5
+        1     ReLU                          1 × 6 × 28 × 28           -              -              5×5
+        2     MaxPool2d 2                   1 × 6 × 14 × 14           -              -              6×6
+        ───────────────────────────────────────────────────────────────────────────────────────────────
+        156 parameters, 117,600 multiply-adds for an input of 1 × 1 × 28 × 28
+        >>> model.summary((1, 1, 28, 28)).rows[2].receptive_field
+        (6, 6)
+        """
+        from zerohero.nn.summary import summarize  # which is made of modules itself
+
+        return summarize(self, input_shape, depth=depth)
 
     # ---- state ----------------------------------------------------------------------------------------
 

@@ -1,0 +1,230 @@
+"""The table of a model: held to real runs, to windows measured with NaN, and to published counts."""
+
+import re
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import zerohero as zh
+from zerohero import models, nn
+from zerohero.ops.linear import concat
+from zerohero.tensor import Tensor
+
+# billions of multiply-adds for one image, as torchvision's documentation of its weights gives them ("GFLOPS")
+PUBLISHED = {
+    "alexnet_torchvision": 0.71,
+    "vgg11": 7.61,
+    "vgg13": 11.31,
+    "vgg16": 15.47,
+    "vgg19": 19.63,
+    "googlenet_bn": 1.5,
+    "resnet18": 1.81,
+    "resnet34": 3.66,
+    "resnet50": 4.09,
+    "resnet101": 7.8,
+    "resnet152": 11.51,
+    "densenet121": 2.83,
+    "densenet169": 3.36,
+    "densenet201": 4.29,
+    "squeezenet1_1": 0.35,
+}
+SMALL = {
+    "lenet5": ({}, (2, 1, 28, 28)),
+    "alexnet": (dict(image_size=67, channels=(4, 4, 6, 6, 4), hidden=8, num_classes=5), (2, 3, 67, 70)),
+    "alexnet_torchvision": (dict(channels=(4, 4, 6, 6, 4), hidden=8, num_classes=5), (1, 3, 70, 63)),
+    "vgg11_lrn": (dict(width=4, hidden=8, image_size=32), (2, 3, 64, 32)),
+    "vgg16_c": (dict(width=4, hidden=8, image_size=32), (1, 3, 33, 65)),
+    "googlenet": ({}, (1, 3, 47, 50)),
+    "googlenet_bn": ({}, (1, 3, 31, 40)),
+    "resnet18": (dict(width=4), (1, 3, 33, 20)),
+    "resnet50": (dict(width=4), (1, 3, 20, 33)),
+    "resnet20": (dict(width=4), (2, 3, 9, 12)),
+    "densenet121": (dict(growth=4), (1, 3, 29, 36)),
+    "squeezenet1_1": ({}, (1, 3, 25, 30)),
+    "capsnet": (dict(preset="fast"), (2, 1, 28, 28)),
+    "capsnet_baseline": (dict(channels=(4, 4, 4), hidden=(8, 8)), (1, 1, 28, 28)),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_shapes_are_those_of_a_real_run_and_every_parameter_is_counted_once(name):
+    options, shape = SMALL[name]
+    model = models.create(name, **options).eval()
+    names, seen = {id(module): name for name, module in model.named_modules()}, []
+    layers = {id(m) for _, m in model.named_modules() if not list(m.children())}
+    with zh.no_grad(), nn.observe(lambda m, i, output: seen.append((m, output.shape))):
+        model(Tensor(np.zeros(shape, np.float32)))
+    summary = model.summary(shape)
+    own = [(row.name, row.output_shape) for row in summary if row.layer[0].isupper()]
+    assert own == [(names[id(module)], output) for module, output in seen if id(module) in layers]
+    assert summary.rows[-1].output_shape == seen[-1][1]
+    assert sum(row.parameters for row in summary) + sum(summary.unused.values()) == model.num_parameters()
+    assert summary.parameters == model.num_parameters()
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_multiply_adds_are_those_that_torchvision_publishes(name):
+    assert round(models.create(name).summary((1, 3, 224, 224)).multiply_adds / 1e9, 2) == PUBLISHED[name]
+
+
+# Araujo, Norris & Sim 2019, "Computing receptive fields of convolutional neural networks" (Distill), table of networks
+@pytest.mark.parametrize("name,layer,size", [("alexnet", "pool5", 195), ("vgg16", "features.30", 212)])
+def test_receptive_fields_are_those_that_are_published(name, layer, size):
+    side = 227 if name == "alexnet" else 224
+    rows = {row.name: row for row in models.create(name).summary((1, 3, side, side))}
+    assert rows[layer].receptive_field == (size, size)
+
+
+class Branches(nn.Module):
+    """Two paths of different reach, added and concatenated, with half the rows left out."""
+
+    def __init__(self):
+        self.short, self.long = nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, (5, 3), padding=(2, 1))
+        self.after = nn.Conv2d(2, 1, 3, padding=1)
+
+    def forward(self, x):
+        both = concat([self.short(x) + self.long(x), x], axis=1)
+        return self.after(both[:, :, ::2, ::2])
+
+
+MEASURED = {
+    "kernel, stride and dilation": lambda: nn.Sequential(
+        nn.Conv2d(1, 1, 5, stride=2, padding=2), nn.Conv2d(1, 1, 3, dilation=2, padding=2), nn.Conv2d(1, 1, (3, 1))
+    ),
+    "pooling": lambda: nn.Sequential(
+        nn.MaxPool2d(3, stride=2), nn.Conv2d(1, 1, 3), nn.AvgPool2d(2), nn.Conv2d(1, 1, 3, padding=1)
+    ),
+    "branches": Branches,
+    "inception": lambda: nn.Sequential(nn.Inception(1, 1, 1, 1, 1, 1, 1), nn.Inception(4, 1, 1, 1, 1, 1, 1)),
+    "dense block": lambda: nn.Sequential(nn.DenseBlock(3, 1, 1), nn.Transition(4, 2), nn.Conv2d(2, 1, 3)),
+    "residual blocks": lambda: nn.Sequential(
+        nn.BasicBlock(1, 2, stride=2, shortcut="pad"), nn.BasicBlock(2, 2), nn.Bottleneck(2, 1, stride=2)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_the_receptive_field_is_what_a_value_really_depends_on(name):
+    """NaN in one row of the image reaches exactly the values that depend on this row; likewise columns."""
+    model, side = MEASURED[name]().eval(), 48
+    row = model.summary((1, 1, side, side)).rows[-1]
+    for axis in (0, 1):
+        images = np.zeros((side, 1, side, side), np.float32)
+        for i in range(side):
+            images[(i, 0, i) if axis == 0 else (i, 0, slice(None), i)] = np.nan
+        with np.errstate(all="ignore"), zh.no_grad():
+            maps = model(Tensor(images)).data
+        middle = maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2].sum(
+            1
+        )  # of all channels: branches reach differently
+        reached = np.flatnonzero(np.isnan(middle))
+        assert reached[-1] - reached[0] + 1 == row.receptive_field[axis]
+
+
+def test_a_receptive_field_ends_where_values_lose_their_place():
+    rows = {row.name: row for row in models.create("lenet5").summary((1, 1, 28, 28))}
+    assert rows["conv2"].receptive_field == (14, 14)
+    assert rows["flatten"].receptive_field is rows["fc3"].receptive_field is None
+    model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.AdaptiveAvgPool2d(4), nn.Conv2d(1, 1, 3))
+    assert [row.receptive_field for row in model.summary((1, 1, 10, 10))] == [(3, 3), (4, 4), (8, 8)]
+    assert [row.receptive_field for row in model.summary((1, 1, 11, 11))] == [(3, 3), None, None]  # 9 rows in 4 cells
+
+
+def test_costs_are_counted_by_hand():
+    rows = {row.name: row for row in models.create("lenet5").summary((3, 1, 28, 28))}
+    assert rows["conv1"].multiply_adds == 3 * 28 * 28 * 6 * 25
+    assert rows["conv2"].multiply_adds == 3 * 10 * 10 * 16 * 6 * 25
+    assert rows["fc1"].multiply_adds == 3 * 400 * 120
+    assert rows["relu"].multiply_adds == rows["max_pool2d"].multiply_adds == 0
+    grouped = nn.Sequential(nn.Conv2d(4, 6, 3, groups=2), nn.ConvTranspose2d(6, 5, 2, stride=2))
+    assert [row.multiply_adds for row in grouped.summary((1, 4, 5, 5))] == [9 * 6 * 2 * 9, 9 * 6 * 5 * 4]
+    assert [row.output_shape for row in grouped.summary((1, 4, 5, 5))] == [(1, 6, 3, 3), (1, 5, 6, 6)]
+    capsules = models.create("capsnet").summary((1, 1, 28, 28)).rows[-1]
+    votes = 1152 * 10 * 16
+    assert capsules.multiply_adds == votes * 8 + 5 * votes  # three weighted sums, two agreements
+
+
+def test_a_layer_used_twice_counts_its_parameters_once():
+    class Twice(nn.Module):
+        def __init__(self):
+            self.layer, self.scale = nn.Linear(3, 3), nn.Parameter(np.ones(3))
+
+        def forward(self, x):
+            return self.scale * self.layer(self.layer(x))
+
+    summary = Twice().summary((1, 3))
+    assert [(row.name, row.parameters) for row in summary] == [("layer", 12), ("layer", 0), ("multiply", 3)]
+    assert summary.parameters == 15 and not summary.unused
+
+
+def test_what_did_not_run_is_named():
+    summary = models.create("capsnet").summary((1, 1, 28, 28))
+    assert summary.unused == {"decoder": 1_411_344}
+    assert "not run: decoder (1,411,344 parameters)" in str(summary)
+    assert models.create("googlenet", auxiliary=True).summary((1, 3, 224, 224)).unused.keys() == {"aux1", "aux2"}
+
+
+def test_depth_folds_modules_into_one_row_and_keeps_the_sums():
+    model = models.create("resnet20")
+    full, folded = model.summary((1, 3, 32, 32)), model.summary((1, 3, 32, 32), depth=1)
+    assert [row.name for row in folded] == [
+        "conv1", "bn1", "relu", "layer1", "layer2", "layer3", "adaptive_avg_pool2d", "flatten", "linear",
+    ]  # fmt: skip
+    assert folded.multiply_adds == full.multiply_adds
+    assert sum(row.parameters for row in folded) == sum(row.parameters for row in full) == 269_722
+    assert folded.rows[5].output_shape == (1, 64, 8, 8) and folded.rows[5].receptive_field == (81, 81)
+    assert folded.rows[5].layer == "Sequential"
+
+
+def test_it_changes_nothing_and_needs_no_memory_for_its_numbers():
+    model = models.create("vgg16", width=64)
+    model.features.eval()
+    before, modes = model.features[0].weight.data.copy(), [m.training for _, m in model.named_modules()]
+    tracemalloc.start()
+    summary = model.summary((1, 3, 224, 224))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6  # the first maps alone would be 13 MB, their unfolded windows 115 MB
+    assert summary.rows[1].output_shape == (1, 64, 224, 224)
+    assert [m.training for _, m in model.named_modules()] == modes and (model.features[0].weight.data == before).all()
+    assert isinstance(model(Tensor(np.zeros((1, 3, 32, 32), np.float32))).data.sum(), np.floating)  # back to numbers
+
+
+def test_text_is_a_table_and_html_says_the_same():
+    class Odd(nn.Module):
+        def forward(self, x):
+            return x
+
+        def describe(self):
+            return "<b>"
+
+    summary = nn.Sequential(nn.Conv2d(1, 2, 3), Odd()).summary((1, 1, 5, 5))
+    lines = str(summary).splitlines()
+    assert lines[0] == "Sequential" and lines[2].split("  ")[0].strip() == "name"
+    assert len({line.index("×") for line in lines[4:6] if "Conv" not in line}) == 1
+    assert lines[-1] == "20 parameters, 162 multiply-adds for an input of 1 × 1 × 5 × 5"
+    page = summary._repr_html_()
+    assert "<b>" not in page and "&lt;b&gt;" in page
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", page)
+    assert cells[:6] == ["0", "Conv2d 1 → 2, 3×3", "1 × 2 × 3 × 3", "20", "162", "3×3"]
+    assert len(cells) == 6 * len(summary)
+
+
+@pytest.mark.parametrize(
+    "shape,options,error,words",
+    [
+        ((), {}, ValueError, "input_shape needs sizes such as"),
+        (28, {}, ValueError, "input_shape needs sizes such as .* but got 28"),
+        ((1, 1, 28, 0), {}, ValueError, "input_shape needs to be at least 1, but got 0"),
+        ((1, 1, 28.0, 28), {}, TypeError, "input_shape needs an integer, but got 28.0"),
+        ((1, 3, 28, 28), {}, ValueError, "weight expects 1 input channels .*but x has 3"),
+        ((1, 1, 20, 20), {}, ValueError, "expects 400 inputs"),
+        ((1, 1, 28, 28), dict(depth=0), ValueError, "depth needs to be at least 1"),
+    ],
+)
+def test_an_input_that_does_not_fit_is_refused_as_in_a_real_run(shape, options, error, words):
+    model = models.create("lenet5")
+    with pytest.raises(error, match=words):
+        model.summary(shape, **options)
+    assert model.training and model.predict(np.zeros((28, 28))) in range(10)
