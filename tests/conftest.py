@@ -22,6 +22,11 @@ def rng():
 
 
 @pytest.fixture(autouse=True)
+def _nothing_is_solved_by_tests(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZEROHERO_PROGRESS", str(tmp_path / "progress.jsonl"))
+
+
+@pytest.fixture(autouse=True)
 def _close_figures():
     yield
     import matplotlib.pyplot as plt

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-COMMANDS = ("lab", "doctor", "train", "evaluate")
+COMMANDS = ("lab", "check", "progress", "exercises", "grade", "train", "evaluate", "doctor")
 WRONG_INPUT = (ValueError, TypeError, ImportError, OSError)  # OSError: files that are missing, sites out of reach
 DONE, FAILED, WRONG, STOPPED = 0, 1, 2, 130  # exit codes
 
@@ -46,6 +46,9 @@ def zerohero(
 
     \b
     zerohero lab                          open the course in JupyterLab
+    zerohero check mine.ipynb             check an exercise
+    zerohero progress                     which tasks are solved
+    zerohero grade submissions/           grade a class
     zerohero doctor                       look at this machine
     zerohero train lenet5 --data digits   train a network
     zerohero COMMAND --help               explain a command, with examples

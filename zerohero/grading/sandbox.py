@@ -4,6 +4,7 @@ stands in isolation.py; what runs in them, in run_student.py."""
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import math
 import os
@@ -18,8 +19,6 @@ import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from zerohero.grading.isolation import DEVICES, SYSTEM, NotIsolated
 
@@ -216,12 +215,11 @@ def shown() -> list[str]:
 
 
 def _homes() -> list[Path]:
-    """The folders of packages that hold what students' processes need."""
-    try:
-        import nbformat
-    except ImportError:
-        raise ImportError("grading reads notebooks with nbformat: pip install 'zerohero[course]'") from None
-    return [Path(module.__file__ or "").resolve().parent.parent for module in (np, nbformat)]
+    """The folders of packages that hold what students' processes need; nothing is imported, which takes a second."""
+    found = [importlib.util.find_spec(name) for name in ("numpy", "nbformat")]
+    if None in found:
+        raise ImportError("grading reads notebooks with nbformat: pip install 'zerohero[course]'")
+    return [Path(spec.origin).resolve().parent.parent for spec in found if spec is not None and spec.origin]
 
 
 def kept() -> list[str]:
