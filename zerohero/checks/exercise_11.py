@@ -559,8 +559,8 @@ def squashed_over_columns(features, weight, bias, types):
 
 @primary_capsules.misconception(
     "no squash",
-    "Your vectors are the right ones before squash. The length of a capsule says how sure it is that its part is "
-    "there, so it has to be below 1: `zh.squash`.",
+    "Your vectors are the right ones before squash. A capsule's length is meant as a probability, so it "
+    "has to stay below 1: `zh.squash`.",
 )
 def not_squashed(features, weight, bias, types):
     return _listed(_by_type_and_place(conv2d(features, weight, bias, stride=2), types))
