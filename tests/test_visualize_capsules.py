@@ -205,6 +205,15 @@ def test_every_picture_of_the_grid_stands_in_its_row_and_column():
     assert "in row 1." in fig.alt
 
 
+def test_rows_of_the_grid_carry_the_numbers_they_are():
+    pictures = np.zeros((2, 3, 4, 5))
+    pictures[1, 2] = 1
+    fig = visualize.perturbation_grid(pictures, [-1, 0, 1], numbers=[7, 12])
+    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["7", "12"] and "in row 12." in fig.alt
+    with pytest.raises(ValueError, match="numbers needs one for each of 2 rows, but got 1"):
+        visualize.perturbation_grid(pictures, [-1, 0, 1], numbers=[7])
+
+
 def test_reconstructions_stand_below_their_images():
     images, drawn = np.random.default_rng(2).random((2, 3, 1, 4, 4))
     fig = visualize.reconstructions(images, drawn, ["5", "3", "5"])

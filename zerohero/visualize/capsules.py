@@ -521,7 +521,11 @@ def perturbations(model: Any, v: Any, label: int, values: Any = PERTURBATIONS) -
 
 @styled
 def perturbation_grid(
-    images: Any, values: Any = PERTURBATIONS, *, title: str = "One number of the capsule changed at a time"
+    images: Any,
+    values: Any = PERTURBATIONS,
+    *,
+    numbers: Sequence[int] | None = None,
+    title: str = "One number of the capsule changed at a time",
 ) -> Picture:
     """Draw the figure of perturbations: a row for each number of the capsule, a column for each change.
 
@@ -531,6 +535,8 @@ def perturbation_grid(
         From `perturbations`, in [0, 1].
     values : array-like (S,)
         The changes, written below the columns.
+    numbers : sequence of int, optional
+        Which number of the capsule each row is, if `images` holds only some; by default 0, 1, ….
     title : str
 
     Returns
@@ -540,7 +546,7 @@ def perturbation_grid(
     Raises
     ------
     ValueError
-        If images have another shape, or values another length.
+        If images have another shape, or values or numbers another length.
 
     Examples
     --------
@@ -557,6 +563,9 @@ def perturbation_grid(
             f"perturbation_grid: images needs (Q, S, H, W) and values (S,), but have {pictures.shape}, {values.shape}"
         )
     rows, columns, height, width = *pictures.shape[:2], *pictures.shape[-2:]
+    names = list(range(rows)) if numbers is None else [int(row) for row in numbers]
+    if len(names) != rows:
+        raise ValueError(f"perturbation_grid: numbers needs one for each of {rows} rows, but got {len(names)}")
     sheet = pictures if pictures.ndim == 5 else pictures[:, :, None]
     mosaic = sheet.transpose(2, 0, 3, 1, 4).reshape(sheet.shape[2], rows * height, columns * width)
     inches = min(6.6, 0.55 * columns)
@@ -566,13 +575,13 @@ def perturbation_grid(
     ax.vlines(np.arange(1, columns) * width - 0.5, -0.5, rows * height - 0.5, colors="white", linewidth=1)
     ax.hlines(np.arange(1, rows) * height - 0.5, -0.5, columns * width - 0.5, colors="white", linewidth=1)
     ax.set_xticks((np.arange(columns) + 0.5) * width, [number(value) for value in values], fontsize=9)
-    ax.set_yticks((np.arange(rows) + 0.5) * height, [str(row) for row in range(rows)], fontsize=9)
+    ax.set_yticks((np.arange(rows) + 0.5) * height, [str(row) for row in names], fontsize=9)
     ax.tick_params(length=0)
     ax.set(xlabel="added to the number, after squash", ylabel="which number of the capsule", title=title)
     change = np.abs(pictures - pictures[:, [np.abs(values).argmin()]]).reshape(rows, -1).mean(axis=1)
     fig.alt = (
         f"{title}: {rows} numbers in rows, {columns} changes from {number(values.min())} to {number(values.max())} in "
-        f"columns. Largest mean change of a pixel: {_brief(float(change.max()))}, in row {int(change.argmax())}."
+        f"columns. Largest mean change of a pixel: {_brief(float(change.max()))}, in row {names[int(change.argmax())]}."
     )
     return fig
 
