@@ -1,6 +1,6 @@
 """Arrays in files: weights and checkpoints as safetensors, written so that a kill at any moment loses nothing.
 
-Nothing here unpickles: safetensors files hold numbers and text only.
+Nothing here unpickles: safetensors files hold numbers and text only. The files of others are read in foreign.py.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,13 @@ def save_weights(
     return write_arrays(path, arrays, metadata or {})
 
 
-def load_weights(model: Module, path: str | os.PathLike, *, strict: bool = True) -> None:
-    """Read a safetensors file into a model.
+def load_weights(
+    model: Module, path: str | os.PathLike, *, strict: bool = True, rename: Callable[[str], str] | None = None
+) -> None:
+    """Read weights into a model: from a safetensors or .npz file, or a PyTorch checkpoint (.pth, .pt).
+
+    What the file is shows in its first bytes, not in its name. Nothing in it is run: a checkpoint is read by PyTorch
+    with `weights_only=True`, and only if PyTorch is installed. "module." before every name is taken off.
 
     Parameters
     ----------
@@ -61,15 +66,38 @@ def load_weights(model: Module, path: str | os.PathLike, *, strict: bool = True)
     path : path
     strict : bool
         False lets names be missing or unexpected.
+    rename : callable, optional
+        From a name in the model to the name in the file, where they differ.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
+    ImportError
+        If it is a PyTorch checkpoint and PyTorch isn't installed.
     ValueError
-        If it is damaged, no safetensors file, or does not fit the model; the model stays as it was.
+        If it is damaged, holds anything but numbers, or does not fit the model, with the names that are missing,
+        unexpected or misshapen; the model stays as it was.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from zerohero import nn
+    >>> layer = nn.Linear(2, 1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/w.npz", W=[[1.0, 2.0]], b=[3.0])
+    ...     load_weights(layer, f"{folder}/w.npz", rename=lambda name: {"weight": "W", "bias": "b"}[name])
+    >>> layer([[1.0, 1.0]]).data
+    array([[6.]], dtype=float32)
     """
-    model.load_state_dict(read_arrays(path)[0], strict=strict)
+    from zerohero.foreign import read_foreign, without_prefix
+
+    found = read_foreign(path)
+    arrays = without_prefix(read_arrays(path)[0] if found is None else found)
+    if rename is not None:
+        here = {rename(name): name for name in model.state_dict()}
+        arrays = {here.get(name, name): array for name, array in arrays.items()}
+    model.load_state_dict(arrays, strict=strict)
 
 
 def weights_path(path: str | os.PathLike) -> Path:
