@@ -101,8 +101,9 @@ def _is_numbers(array: Any) -> bool:
 def _tensors(source: Path) -> dict[str, np.ndarray]:
     if importlib.util.find_spec("torch") is None:
         raise ImportError(
-            f"load: {str(source)!r} is a PyTorch checkpoint, which needs PyTorch to be read: pip install 'zerohero[torch]' (or, "
-            "where it is installed, save the weights with safetensors.torch.save_file)"
+            f"load: {str(source)!r} is a PyTorch checkpoint, which needs PyTorch to be read: "
+            "pip install 'zerohero[torch]' (or, where it is installed, save the weights with "
+            "safetensors.torch.save_file)"
         )
     import torch
 
