@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-COMMANDS = ("lab", "check", "progress", "exercises", "grade", "train", "evaluate", "doctor")
+COMMANDS = ("lab", "check", "progress", "exercises", "grade", "train", "evaluate", "doctor", "bench")
 WRONG_INPUT = (ValueError, TypeError, ImportError, OSError)  # OSError: files that are missing, sites out of reach
 DONE, FAILED, WRONG, STOPPED = 0, 1, 2, 130  # exit codes
 
@@ -51,6 +51,7 @@ def zerohero(
     zerohero grade submissions/           grade a class
     zerohero doctor                       look at this machine
     zerohero train lenet5 --data digits   train a network
+    zerohero bench --quick                measure beside PyTorch
     zerohero COMMAND --help               explain a command, with examples
     """
 
