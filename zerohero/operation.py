@@ -116,7 +116,7 @@ class Operation:
         first = self.input_names[0]
         if self.prepare is not None:
             arguments = arguments | self.prepare(**arguments)
-        engine = engine_of(arguments[first][0] if self.sequence else arguments[first])
+        engine = self._engine(arguments)
         saved: dict[str, Any] = {}
         options = {"save": saved.update if needs else None} if self.saves else {}
         outputs = NotImplemented
@@ -142,18 +142,30 @@ class Operation:
         """The arguments with float arrays as inputs; what is no float array takes the dtype of those beside it."""
         self._check_inputs(arguments)
         inputs = {name: arguments[name] for name in self.input_names if arguments[name] is not None}
-        beside = float_dtype([item for value in inputs.values() for item in (value if self.sequence else [value])])
+        given = [item for value in inputs.values() for item in (value if self.sequence else [value])]
+        beside, on_gpu = float_dtype(given), any(engine_of(item) == "cupy" for item in given)
         for name, value in inputs.items():
             if self.sequence:
                 inputs[name] = [float_array(item, self.name, f"{name}[{i}]", beside) for i, item in enumerate(value)]
             else:
                 inputs[name] = float_array(value, self.name, name, beside)
+                if on_gpu and isinstance(value, (int, float, np.generic)):
+                    inputs[name] = inputs[name][()]  # a number goes along with the call; an array would be copied
         arrays = [a for value in inputs.values() for a in (value if self.sequence else [value])]
-        if len({engine_of(array) == "cupy" for array in arrays}) > 1:
+        if on_gpu and not all(engine_of(array) == "cupy" or isinstance(array, np.generic) for array in arrays):
             raise TypeError(
                 f"{self.name}: its arrays lie on two devices; move all of them with .to('cupy') or .to('numpy')"
             )
         return arguments | inputs
+
+    def _engine(self, arguments: dict[str, Any]) -> str:
+        """What computes on these inputs: the GPU if one of them lies there, else the CPU backend in use."""
+        values = (arguments[name] for name in self.input_names)
+        arrays = [a for value in values for a in (value if self.sequence else [value])]
+        if not any(engine_of(array) == "cupy" for array in arrays):
+            return _backend.get()
+        gpu_kernels()
+        return "cupy"
 
     def _check_inputs(self, arguments: dict[str, Any]) -> None:
         for name in self.input_names:
@@ -267,7 +279,9 @@ def float_dtype(values: Iterable[Any]) -> Any:
 def float_array(value: Any, operation_name: str, name: str, beside: Any = None) -> Any:
     """`value` as a float array: float32 and float64 stay; numbers, lists and integers take the dtype `beside`."""
     if engine_of(value) == "cupy":
-        return value
+        if value.dtype in (np.float32, np.float64):
+            return value
+        return value.astype(float_dtype([]) if beside is None else beside)
     array = plain_array(value, operation_name, name)
     beside = float_dtype([value]) if beside is None else beside
     if array.dtype in (np.float32, np.float64) and hasattr(value, "dtype") and not isinstance(value, float):
@@ -303,6 +317,12 @@ def engine_of(value: Any) -> str:
 def array_module(value: Any) -> Any:
     """The module with `value`'s functions: `cupy` for an array on the GPU, else `numpy`."""
     return sys.modules["cupy"] if engine_of(value) == "cupy" else np
+
+
+@functools.cache
+def gpu_kernels() -> None:
+    """Register the kernels for arrays on the GPU: once, when the first of them is moved there or computed on."""
+    importlib.import_module("zerohero.kernels.cuda")
 
 
 def available_backends() -> tuple[str, ...]:

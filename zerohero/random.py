@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +40,42 @@ def generator() -> np.random.Generator:
     if _generator is None:
         _generator = np.random.default_rng(0)
     return _generator
+
+
+def uniform(shape: Sequence[int], rng: np.random.Generator, xp: Any = np) -> Any:
+    """Numbers in [0, 1), float32, made where they are needed: by `rng`, or on the GPU from one number that `rng` draws.
+
+    On a GPU every number is a function of that one and of its own place, which is what SplitMix64 is good at: nothing
+    is copied there, and the same seed gives the same numbers in every run.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    rng : numpy.random.Generator
+    xp : module
+        `numpy`, or `cupy` for the GPU.
+
+    Returns
+    -------
+    array
+
+    References
+    ----------
+    Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators", doi:10.1145/2660193.2660195.
+
+    Examples
+    --------
+    >>> uniform((2, 3), np.random.default_rng(0)).shape
+    (2, 3)
+    """
+    if xp is np:
+        return rng.random(shape, dtype=np.float32)
+    z = xp.arange(1, math.prod(shape) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z += rng.integers(2**64, dtype=np.uint64)  # uint64 wraps around, as it should here
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return ((z >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)).reshape(shape)  # the 24 bits of a float32
 
 
 @contextlib.contextmanager

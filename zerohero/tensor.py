@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from zerohero.arguments import shown
-from zerohero.operation import Call, Operation, array_module, engine_of, float_array
+from zerohero.operation import Call, Operation, array_module, engine_of, float_array, gpu_kernels
 from zerohero.ops import arithmetic
 
 _recording: contextvars.ContextVar[bool] = contextvars.ContextVar("zerohero_recording", default=True)
@@ -81,7 +81,8 @@ class Node:
         call = self.call
         shapes = call.output_shapes if self.outputs > 1 else [call.output_shapes]
         pairs = zip(grads, shapes, call.output_dtypes, strict=True)
-        filled = [np.zeros(shape, dtype) if grad is None else grad for grad, shape, dtype in pairs]
+        zeros = array_module(next(grad for grad in grads if grad is not None)).zeros
+        filled = [zeros(shape, dtype) if grad is None else grad for grad, shape, dtype in pairs]
         result = call.gradients(tuple(filled) if self.outputs > 1 else filled[0])
         self.call = None  # what was kept for the gradient is free again
         return [
@@ -453,6 +454,7 @@ def move(array: Any, device: str) -> Any:
         raise RuntimeError("to: 'cupy' needs the package cupy, which is not installed (see the README)") from None
     if not cupy.is_available():
         raise RuntimeError("to: 'cupy' needs an NVIDIA GPU, and none was found")
+    gpu_kernels()
     return cupy.asarray(array)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import os
 import re
@@ -17,9 +18,14 @@ from zerohero import random
 from zerohero.arguments import integer
 from zerohero.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
 from zerohero.nn.module import Module, first_not_finite
+from zerohero.operation import array_module, engine_of
 from zerohero.ops.loss import cross_entropy
 from zerohero.optim import Adam, CosineDecay, OneCycle, Optimizer, Schedule
-from zerohero.tensor import Tensor, no_grad
+from zerohero.tensor import Tensor, move, no_grad
+
+# Steps on a GPU between two looks at the loss. A look waits until the GPU has done everything it was told; in between
+# it is told of the next steps while it computes. What went wrong shows so many steps later, and is then found again.
+LOOK_EVERY = 50
 
 SCHEDULES: dict[str, Callable[[], Schedule]] = {"one-cycle": OneCycle, "cosine": CosineDecay}
 
@@ -111,10 +117,10 @@ class Augmentation:
             s = self.shift
             padded = np.pad(images, ((0, 0), (0, 0), (s, s), (s, s)))
             places = np.lib.stride_tricks.sliding_window_view(padded, size, axis=(2, 3))  # (N, C, down, right, h, w)
-            down, right = (rng.integers(0, n, count) for n in places.shape[2:4])
-            images = places[np.arange(count), :, down, right]
+            down, right = (_integers(rng, n, count, images) for n in places.shape[2:4])
+            images = places[array_module(images).arange(count), :, down, right]
         if self.flip:
-            mirrored = rng.random((count,)) < 0.5
+            mirrored = _integers(rng, 2, count, images) == 0 if engine_of(images) == "cupy" else rng.random((count,)) < 0.5
             images = np.where(mirrored[:, None, None, None], images[..., ::-1], images)
         return images
 
@@ -122,10 +128,18 @@ class Augmentation:
         return f"Augmentation(shift={self.shift}, crop={self.crop}, flip={self.flip})"
 
 
-def classification_step(model: Module, images: Any, labels: Any) -> tuple[Tensor, np.ndarray]:
+def _integers(rng: np.random.Generator, below: int, count: int, beside: Any) -> Any:
+    """Integers from 0 to below - 1, drawn by `rng`; where `beside` lies on a GPU, made there."""
+    xp = array_module(beside)
+    if xp is np:
+        return rng.integers(0, below, count)
+    return np.minimum(random.uniform((count,), rng, xp) * below, below - 1).astype(np.intp)  # it may round up to below
+
+
+def classification_step(model: Module, images: Any, labels: Any) -> tuple[Tensor, Any]:
     """Loss and scores of a batch for an ordinary classifier: cross-entropy of what the model returns."""
     scores = model(Tensor(images))
-    return cross_entropy(scores, labels), scores.numpy()
+    return cross_entropy(scores, labels), scores.data
 
 
 def fit(
@@ -150,6 +164,8 @@ def fit(
     ----------
     model : Module
         Its own `training_step(images, labels) -> (loss, scores)` is used if it has one, else `classification_step`.
+        If it lies on a GPU (`model.to("cupy")`), images and labels are moved there, once, and the losses are looked at
+        every 50 steps, since a look stops the GPU.
     train : Dataset, or (images (N, C, H, W), labels (N,))
     validation : likewise, optional
         Evaluated after each epoch; never trained on.
@@ -220,6 +236,7 @@ def fit(
         "seed": seed, "schedule": _described(schedule), "augment": _described(augment),
         "optimizer": _described(optimizer), "total steps": schedule and steps * epochs,
     }  # fmt: skip
+    images, labels = _beside(model, images), _beside(model, labels)
     if checkpoint is not None and resume:
         _restore(checkpoint, model, optimizer, history, best, settings, epochs)
 
@@ -273,19 +290,21 @@ def evaluate(model: Module, dataset: Any, *, batch_size: int = 256) -> Evaluatio
     modes = [(module, module.training) for _, module in model.named_modules()]
     model.eval()
     losses, pieces = [], []
+    on_device, right = _beside(model, images), _beside(model, labels)
     try:
         with no_grad():
             for start in range(0, len(images), batch_size):
                 chunk = slice(start, start + batch_size)
-                loss, scores = step(model, images[chunk], labels[chunk])
-                losses.append(loss.item() * len(scores))
+                loss, scores = step(model, on_device[chunk], right[chunk])
+                losses.append((loss, len(scores)))
                 pieces.append(scores)
     finally:
         for module, mode in modes:
             module.training = mode
-    scores = np.concatenate(pieces)
+    scores = np.concatenate([move(piece, "numpy") for piece in pieces])
     predictions = scores.argmax(axis=1)
-    return Evaluation(sum(losses) / len(images), float((predictions == labels).mean()), scores, predictions)
+    total = sum(loss.item() * count for loss, count in losses)
+    return Evaluation(total / len(images), float((predictions == labels).mean()), scores, predictions)
 
 
 # ---- one epoch ------------------------------------------------------------------------------------------
@@ -293,7 +312,7 @@ def evaluate(model: Module, dataset: Any, *, batch_size: int = 256) -> Evaluatio
 
 def _batches(images, labels, batch_size, augment, rng) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """All examples once in random order, batch by batch."""
-    order = rng.permutation(len(images))
+    order = array_module(images).asarray(rng.permutation(len(images)))
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         yield images[chosen] if augment is None else augment(images[chosen], rng), labels[chosen]
@@ -303,25 +322,100 @@ def _epoch(model, batches, optimizer, factor, first, rng, bar) -> dict[str, floa
     """Take a step for every batch, the first of them number `first`; the means of loss and accuracy on the way."""
     model.train()
     loss_sum = correct = seen = 0.0
+    watched = (_in_one_go if _on_gpu(model) else _one_by_one)(model, enumerate(batches, first), optimizer, factor, rng)
     try:
-        for number, (images, labels) in enumerate(batches, first):
-            optimizer.factor = factor(number)
-            if not math.isfinite(optimizer.factor):
-                raise ValueError(
-                    f"fit: schedule needs to give finite numbers, but gave {optimizer.factor} at step {number}"
-                )
-            loss, scores = _step(model, images, labels, optimizer, rng, number + 1)
-            loss_sum += loss * len(labels)
-            correct += float((scores.argmax(axis=1) == labels).sum())
-            seen += len(labels)
-            bar.step(loss_sum / seen, correct / seen)
+        for steps, loss, right, count in watched:
+            loss_sum, correct, seen = loss_sum + loss, correct + right, seen + count
+            bar.step(loss_sum / seen, correct / seen, steps)
         rate = optimizer.groups[0]["lr"] * optimizer.factor
     finally:
         optimizer.factor = 1.0  # whoever steps this optimizer next starts from its own learning rate
     return {"loss": loss_sum / seen, "accuracy": correct / seen, "lr": rate}
 
 
-def _step(model, images, labels, optimizer, rng, number) -> tuple[float, np.ndarray]:
+def _one_by_one(model, batches, optimizer, factor, rng) -> Iterator[tuple[int, float, float, int]]:
+    """Take the steps, and look at each: (1, sum of the losses, right answers, examples) of every batch."""
+    for number, (images, labels) in batches:
+        optimizer.factor = _finite_factor(factor, number)
+        loss, scores = _step(model, images, labels, optimizer, rng, number + 1)
+        yield 1, loss * len(labels), float((scores.argmax(axis=1) == labels).sum()), len(labels)
+
+
+def _in_one_go(model, batches, optimizer, factor, rng) -> Iterator[tuple[int, float, float, int]]:
+    """Take LOOK_EVERY steps at a time on the GPU, and look at them together; if one went wrong, go back and find it."""
+    step = _step_of(model)
+    while True:
+        before, taken, loss_sum, right = _Snapshot(model, optimizer), [], 0.0, 0.0
+        for number, (images, labels) in itertools.islice(batches, LOOK_EVERY):
+            taken.append((number, images, labels, rng.bit_generator.state))
+            optimizer.factor = _finite_factor(factor, number)
+            optimizer.zero_grad()
+            with np.errstate(all="ignore"):
+                loss, scores = step(model, images, labels)
+                loss.backward()
+                optimizer.step()
+            loss_sum = loss_sum + loss.data.astype(np.float64) * len(labels)
+            right = right + (scores.argmax(axis=1) == labels).sum()
+        if not taken:
+            return
+        loss_sum, right, finite = _look(loss_sum, right, [parameter.data for parameter in model.parameters()])
+        if not (finite and math.isfinite(loss_sum)):
+            loss_sum = _again(model, before, taken, optimizer, factor, rng)
+        yield len(taken), loss_sum, right, sum(len(labels) for _, _, labels, _ in taken)
+
+
+def _look(loss_sum, right, weights) -> tuple[float, float, bool]:
+    """The sums, and whether all weights are finite, in a single copy from the GPU."""
+    xp = array_module(loss_sum)
+    finite = xp.stack([np.isfinite(array).all() for array in weights]).all()
+    seen = move(xp.stack([value.astype(np.float64) for value in (loss_sum, right, finite)]), "numpy")
+    return float(seen[0]), float(seen[1]), bool(seen[2])
+
+
+def _again(model, before, taken, optimizer, factor, rng) -> float:
+    """From where all was well take the same steps once more, looking at each: the one that goes wrong raises."""
+    before.restore()
+    after, loss_sum = rng.bit_generator.state, 0.0
+    for number, images, labels, drawn in taken:
+        rng.bit_generator.state, optimizer.factor = drawn, factor(number)
+        loss_sum += _step(model, images, labels, optimizer, rng, number + 1)[0] * len(labels)
+    rng.bit_generator.state = after
+    return loss_sum
+
+
+def _finite_factor(factor, number: int) -> float:
+    value = factor(number)
+    if not math.isfinite(value):
+        raise ValueError(f"fit: schedule needs to give finite numbers, but gave {value} at step {number}")
+    return value
+
+
+class _Snapshot:
+    """Weights, buffers and the optimizer's state, to go back to."""
+
+    def __init__(self, model: Module, optimizer: Optimizer):
+        self.model, self.optimizer, self.steps = model, optimizer, optimizer.steps
+        self.weights = {name: array.copy() for name, array in model.state_dict().items()}
+        self.state = [
+            {name: value.copy() if hasattr(value, "copy") else value for name, value in state.items()}
+            for state in optimizer.state
+        ]
+
+    def restore(self) -> None:
+        self.model.load_state_dict(self.weights)
+        self.optimizer.state, self.optimizer.steps = self.state, self.steps
+
+
+def _on_gpu(model: Module) -> bool:
+    return any(engine_of(parameter.data) == "cupy" for parameter in model.parameters())
+
+
+def _beside(model: Module, array: Any) -> Any:
+    """An array where the model's parameters lie."""
+    return move(array, "cupy" if _on_gpu(model) else "numpy")
+
+
+def _step(model, images, labels, optimizer, rng, number) -> tuple[float, Any]:
     """Change the weights once; or raise, with everything as it was before, if loss or gradients aren't finite."""
     step = _step_of(model)
     draws, buffers = rng.bit_generator.state, [(buffer, buffer.copy()) for _, buffer in model.named_buffers()]
@@ -363,7 +457,7 @@ def _step_of(model: Module) -> Callable:
 def _examples(data: Any, where: str, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of a Dataset or a pair, checked."""
     images, labels = (data.images, data.labels) if hasattr(data, "images") else _pair(data, where, name)
-    images, labels = np.asarray(images), np.asarray(labels)
+    images, labels = np.asarray(move(images, "numpy")), np.asarray(move(labels, "numpy"))
     if images.ndim != 4:
         raise ValueError(f"{where}: {name} needs images of shape (N, C, H, W), but they have shape {images.shape}")
     if images.dtype not in (np.float32, np.float64):
@@ -396,11 +490,11 @@ class _Bar:
         self.epochs, self.steps = epochs, steps
         self.bar = tqdm(total=epochs * steps, initial=done * steps, disable=not shown, unit="batch", leave=True)
 
-    def step(self, loss: float, accuracy: float) -> None:
+    def step(self, loss: float, accuracy: float, steps: int = 1) -> None:
         if not self.bar.disable:
             self.bar.set_description(f"epoch {self.bar.n // self.steps + 1}/{self.epochs}", refresh=False)
             self.bar.set_postfix_str(f"loss {loss:.4f}, accuracy {accuracy:.4f}", refresh=False)
-        self.bar.update()
+        self.bar.update(steps)
 
     def __enter__(self) -> _Bar:
         return self
@@ -414,17 +508,17 @@ class _Best:
 
     def __init__(self) -> None:
         self.accuracy, self.epoch = -1.0, 0
-        self.weights: dict[str, np.ndarray] = {}
+        self.weights: dict[str, Any] = {}
 
     def look(self, accuracy: float, epoch: int, model: Module) -> None:
         if accuracy > self.accuracy:
             self.accuracy, self.epoch = accuracy, epoch
-            self.weights = {name: np.array(value) for name, value in model.state_dict().items()}
+            self.weights = {name: value.copy() for name, value in model.state_dict().items()}
 
 
 def _store(path, model, optimizer, history, best, settings) -> None:
     groups = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "best": best.weights}
-    arrays = {f"{group}/{name}": value for group, state in groups.items() for name, value in state.items()}
+    arrays = {f"{group}/{name}": move(value, "numpy") for group, state in groups.items() for name, value in state.items()}
     facts = {
         "settings": settings, "epochs": history.epochs, "stopped_early": history.stopped_early,
         "best_accuracy": best.accuracy, "best_epoch": best.epoch,

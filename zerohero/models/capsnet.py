@@ -57,10 +57,10 @@ class CapsNet(nn.Module):
             return total
         return total + self.reconstruction_weight * reconstruction_loss(self.decoder(v, labels), flatten(images))
 
-    def training_step(self, images: Any, labels: Any) -> tuple[Tensor, np.ndarray]:
+    def training_step(self, images: Any, labels: Any) -> tuple[Tensor, Any]:
         """Loss and scores of a batch, as `training.fit` asks for them."""
         v = self(Tensor(images))
-        return self.loss(v, images, labels), lengths(v.numpy())
+        return self.loss(v, images, labels), lengths(v.data)
 
     def _scores(self, batch: Any) -> np.ndarray:
         return lengths(self(Tensor(batch)).numpy())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zerohero.arguments import integer
-from zerohero.operation import array_module
+from zerohero.operation import engine_of
 from zerohero.tensor import Parameter, Tensor, move, no_grad
 
 if TYPE_CHECKING:
@@ -176,7 +176,9 @@ class Module:
         self.eval()
         try:
             with no_grad():
-                pieces = [self._scores(batch[i : i + batch_size]) for i in range(0, len(batch), batch_size)]
+                device = "cupy" if any(engine_of(p.data) == "cupy" for p in self.parameters()) else "numpy"
+                parts = (batch[i : i + batch_size] for i in range(0, len(batch), batch_size))
+                pieces = [self._scores(move(part, device)) for part in parts]
         finally:
             for module, mode in modes:
                 module.training = mode
@@ -261,7 +263,11 @@ class Module:
             Lists the names that are missing, unexpected or misshapen.
         """
         own = self.state_dict()
-        given = {name: np.asarray(value) for name, value in state.items() if not name.endswith("num_batches_tracked")}
+        given = {
+            name: value if engine_of(value) == "cupy" else np.asarray(value)
+            for name, value in state.items()
+            if not name.endswith("num_batches_tracked")
+        }
         missing = [name for name in own if name not in given] if strict else []
         unexpected = [name for name in given if name not in own] if strict else []
         misshapen = [
@@ -276,7 +282,11 @@ class Module:
         ]
         if notes:
             raise ValueError(f"load_state_dict: state does not fit {type(self).__name__}: {'; '.join(notes)}")
-        fitting = {name: array_module(a).asarray(given[name], a.dtype) for name, a in own.items() if name in given}
+        fitting = {
+            name: move(given[name], "cupy" if engine_of(a) == "cupy" else "numpy").astype(a.dtype, copy=False)
+            for name, a in own.items()
+            if name in given
+        }
         for name, values in fitting.items():
             own[name][...] = values
 

@@ -238,5 +238,5 @@ def index_gradient(grad, x, key):
     if all(part is None or part is Ellipsis or isinstance(part, (int, slice)) for part in parts):
         d_x[key] = grad  # every value is taken at most once
     else:
-        np.add.at(d_x, key, grad)
+        array_module(x).add.at(d_x, key, grad)
     return d_x

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from zerohero.arguments import axes_of, boolean, class_labels, integer, number, one_of, shape_of
-from zerohero.operation import array_module, float_array, operation
+from zerohero.operation import array_module, engine_of, float_array, operation
 from zerohero.ops.activation import softmax, softmax_gradient
 from zerohero.ops.loss import REDUCTIONS, expand, reduce
 
@@ -81,7 +81,8 @@ def capsule_votes(u, weight):
     """
     capsules, _, parents, out = weight.shape
     votes = u.swapaxes(0, 1) @ _matrices(weight)  # (I, N, J·Q)
-    return np.ascontiguousarray(votes.swapaxes(0, 1)).reshape(len(u), capsules, parents, out)
+    votes = array_module(votes).ascontiguousarray(votes.swapaxes(0, 1))
+    return votes.reshape(len(u), capsules, parents, out)
 
 
 @capsule_votes.gradient
@@ -132,22 +133,25 @@ def dynamic_routing(votes, bias=None, *, iterations=3, stop_gradient=False, save
     """
     steps = _route(votes, bias, iterations)
     if save:
-        save(steps=steps)
+        save(s=array_module(votes).stack([step.s for step in steps]))  # (T, N, J, Q); all else follows from it
     return steps[-1].v
 
 
 @dynamic_routing.gradient
-def dynamic_routing_gradient(grad, votes, bias, steps, stop_gradient):
-    d_votes, d_bias, d_logits = (np.zeros_like(a) for a in (votes, steps[-1].s[0], steps[-1].couplings))
+def dynamic_routing_gradient(grad, votes, bias, s, stop_gradient):
+    v = squash.forward(s, axis=3)
+    d_votes = np.zeros_like(votes)
+    d_bias, d_logits = np.zeros_like(s[0, 0]), np.zeros_like(votes[..., 0])
     g = grad  # of v in this iteration
-    for t in reversed(range(len(steps))):
-        d_s = squash_gradient(g, steps[t].s, axis=2)
+    for t in reversed(range(len(s))):
+        couplings = softmax.forward(_agreement(votes, v[:t].sum(0)), axis=2)  # b = û · (v⁰ + … + vᵗ⁻¹)
+        d_s = squash_gradient(g, s[t], axis=2)
         d_bias += d_s.sum(0)
-        d_votes += steps[t].couplings[..., None] * d_s[:, None]
+        d_votes += couplings[..., None] * d_s[:, None]
         if stop_gradient or t == 0:
             break  # the first couplings come from logits that are constants
-        d_logits += softmax_gradient(_agreement(votes, d_s), steps[t].couplings, axis=2)
-        d_votes += d_logits[..., None] * steps[t - 1].v[:, None]  # logits had grown by û · v
+        d_logits += softmax_gradient(_agreement(votes, d_s), couplings, axis=2)
+        d_votes += d_logits[..., None] * v[t - 1][:, None]  # logits had grown by û · v
         g = _weighted_sum(d_logits, votes)
     return d_votes, None if bias is None else d_bias
 
@@ -268,16 +272,15 @@ def capsule_layer(u, weight, bias=None, *, iterations=3, stop_gradient=False, sa
     >>> capsule_layer(u, weight).shape
     (2, 3, 5)
     """
-    steps = _route(capsule_votes.forward(u, weight), bias, iterations)
-    if save:
-        save(steps=steps)
-    return steps[-1].v
+    return dynamic_routing.forward(
+        capsule_votes.forward(u, weight), bias, iterations=iterations, stop_gradient=stop_gradient, save=save
+    )
 
 
 @capsule_layer.gradient
-def capsule_layer_gradient(grad, u, weight, bias, steps, stop_gradient, needs):
+def capsule_layer_gradient(grad, u, weight, bias, s, stop_gradient, needs):
     votes = capsule_votes.forward(u, weight)
-    d_votes, d_bias = dynamic_routing_gradient(grad, votes, bias, steps, stop_gradient)
+    d_votes, d_bias = dynamic_routing_gradient(grad, votes, bias, s, stop_gradient)
     return *capsule_votes_gradient(d_votes, u, weight, needs), d_bias
 
 
@@ -443,8 +446,9 @@ def _present(where: str, labels: Any, v):
         labels = xp.asarray(labels)
         if labels.shape != v.shape[:2]:
             raise ValueError(f"{where}: labels needs shape {v.shape[:1]} or {v.shape[:2]}, but has {labels.shape}")
-        if not bool(((labels == 0) | (labels == 1)).all()):
+        on_gpu = engine_of(labels) == "cupy"  # where a look would stop everything until it is there
+        if not on_gpu and not bool(((labels == 0) | (labels == 1)).all()):
             raise ValueError(f"{where}: labels needs 0 or 1 in shape {labels.shape}, but holds other values")
         return labels.astype(v.dtype)
-    labels = class_labels(labels, where, *v.shape[:2])
+    labels = xp.asarray(class_labels(labels, where, *v.shape[:2]))
     return (xp.arange(v.shape[1]) == labels[:, None]).astype(v.dtype)

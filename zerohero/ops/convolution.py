@@ -125,7 +125,7 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
     size = _output_size(x.shape[2:], weight.shape[2:], stride, padding, dilation)
     columns = unfold(x, weight.shape[2:], stride, padding, dilation, groups)  # (G, C/G·kh·kw, N·OH·OW)
     y = _by_group(weight, groups) @ columns  # (G, O/G, N·OH·OW)
-    y = np.ascontiguousarray(y.reshape(len(weight), len(x), *size).swapaxes(0, 1))  # (N, O, OH, OW)
+    y = array_module(y).ascontiguousarray(y.reshape(len(weight), len(x), *size).swapaxes(0, 1))  # (N, O, OH, OW)
     return y if bias is None else y + bias[:, None, None]
 
 
@@ -265,7 +265,7 @@ def fold(columns, shape, kernel: Pair, stride: Pair, padding: Padding, dilation:
             ]
             seen += columns[:, i, j]
     inside = padded[:, :, top : top + height, left : left + width]
-    return np.ascontiguousarray(inside.swapaxes(0, 1))
+    return array_module(inside).ascontiguousarray(inside.swapaxes(0, 1))
 
 
 def windows(x, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, fill: float = 0.0):

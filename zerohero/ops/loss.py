@@ -28,7 +28,8 @@ def _prepare_cross_entropy(logits, labels, reduction, label_smoothing):
     if reduction == "mean" and len(logits) == 0:
         raise ValueError("cross_entropy: logits holds no example, and the mean of none is undefined")
     smoothing = number(label_smoothing, "cross_entropy", "label_smoothing", low=0, high=1)
-    return dict(labels=class_labels(labels, "cross_entropy", *logits.shape), label_smoothing=smoothing)
+    labels = array_module(logits).asarray(class_labels(labels, "cross_entropy", *logits.shape))
+    return dict(labels=labels, label_smoothing=smoothing)
 
 
 @operation(prepare=_prepare_cross_entropy)

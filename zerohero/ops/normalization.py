@@ -202,7 +202,7 @@ def dropout(x, p=0.5, *, training=True, rng=None, save=None):
     if not training or p == 0:
         kept = x.dtype.type(1)
     else:
-        draw = _draw(random.generator() if rng is None else rng, x.shape)
+        draw = _draw(random.generator() if rng is None else rng, x)
         kept = array_module(x).asarray((draw >= p) / (1 - p) if p < 1 else 0 * draw, dtype=x.dtype)
     if save:
         save(kept=kept)
@@ -214,9 +214,10 @@ def dropout_gradient(grad, kept):
     return grad * kept
 
 
-def _draw(rng, shape):
+def _draw(rng, x):
+    """A number in [0, 1) for each value of x, beside it."""
     try:
-        return rng.random(shape, dtype=np.float32)
+        return random.uniform(x.shape, rng, array_module(x))
     except (AttributeError, TypeError):  # such as numpy.random itself, which has another `random`
         raise TypeError(
             f"dropout: rng needs a numpy.random.Generator, as default_rng(0) makes it, but got {shown(rng)}"

@@ -124,7 +124,7 @@ def layer_kernels(inside: int, parents: int, outside: int, examples: int, dtype:
     P, J, Q = inside, parents, outside
     threads = examples * J
     own = -(-P * J * Q // threads)  # entries of a capsule's weight for which each thread is responsible
-    padded = examples + 1  # an odd width, so that threads that read a column read from different banks
+    tile = (J * Q, examples + 1)  # an odd width, so that threads that read a column read from different banks
 
     @cuda.jit(device=True)
     def compute_vote(u, weight, n, i, j, vote):
@@ -230,7 +230,7 @@ def layer_kernels(inside: int, parents: int, outside: int, examples: int, dtype:
         the examples for a few weights. Only this block writes there: no atomics.
         """
         board = cuda.shared.array((J, examples), dtype)
-        d_votes = cuda.shared.array((J * Q, padded), dtype)
+        d_votes = cuda.shared.array(tile, dtype)
         vote, d_vote = cuda.local.array(Q, dtype), cuda.local.array(Q, dtype)
         mine = cuda.local.array(own, dtype)
         i, lane, j = cuda.blockIdx.x, cuda.threadIdx.x, cuda.threadIdx.y
@@ -289,32 +289,32 @@ def capsule_layer_cuda(u, weight, bias, iterations, stop_gradient, save=None):
     (n, i, p), (_, _, parents, q) = u.shape, weight.shape
     s = (layer.u.reshape(n, i * p) @ layer.weight.reshape(i * p, parents * q)).reshape(n, parents, q)
     s /= parents
-    steps, grown = [], array_module(u).zeros_like(s)
+    states, grown = [], array_module(u).zeros_like(s)
     for iteration in range(iterations):
         if iteration:
             s = layer.over_inputs(layer.kernels.sums, grown)
         if bias is not None:
             s += bias
         v = squash_cuda(s, 2)
-        steps.append(RoutingTrace(None, None, s, v))  # type: ignore[arg-type]  (neither is ever stored here)
+        states.append(s)
         if iteration < iterations - 1:
             grown += v
     if save:
-        save(steps=steps)
+        save(s=array_module(u).stack(states))
     return v
 
 
 @capsule_layer_gradient.kernel("cupy")
-def capsule_layer_gradient_cuda(grad, u, weight, bias, steps, stop_gradient):
-    if steps[0].couplings is not None:
-        return NotImplemented  # the forward kernel declined
+def capsule_layer_gradient_cuda(grad, u, weight, bias, s, stop_gradient):
     layer, xp = _Layer.of(u, weight, bias), array_module(u)
-    v = xp.stack([step.v for step in steps])  # (T, N, J, Q)
-    d_s, grown, last = xp.zeros_like(v), xp.zeros_like(v), len(steps) - 1
+    if layer is None:
+        return NotImplemented
+    v = squash_cuda(s, 3)  # (T, N, J, Q)
+    d_s, grown, last = xp.zeros_like(v), xp.zeros_like(v), len(s) - 1
     grown[1:] = xp.cumsum(v[:-1], axis=0)  # the sum of all v before each iteration
     g = grad.astype(u.dtype, copy=False)
     for t in range(last, -1, -1):
-        d_s[t] = squash_gradient_cuda(g, steps[t].s, 2)
+        d_s[t] = squash_gradient_cuda(g, s[t], 2)
         if stop_gradient or t == 0:
             break
         g = layer.over_inputs(layer.kernels.pull, grown, d_s, t)
