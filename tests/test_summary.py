@@ -191,6 +191,16 @@ def test_it_changes_nothing_and_needs_no_memory_for_its_numbers():
     assert isinstance(model(Tensor(np.zeros((1, 3, 32, 32), np.float32))).data.sum(), np.floating)  # back to numbers
 
 
+def test_modules_announce_themselves_before_and_after_they_run():
+    model, seen = nn.Sequential(nn.ReLU(), nn.Sequential(nn.Tanh())), []
+    name = lambda module: type(module).__name__
+    with nn.observe(lambda m, i, o: seen.append(f"/{name(m)}"), before=lambda m, i: seen.append(name(m))):
+        model(Tensor([1.0]))
+    assert seen == [
+        "Sequential", "ReLU", "/ReLU", "Sequential", "Tanh", "/Tanh", "/Sequential", "/Sequential",
+    ]  # fmt: skip
+
+
 def test_text_is_a_table_and_html_says_the_same():
     class Odd(nn.Module):
         def forward(self, x):
