@@ -120,7 +120,8 @@ class Augmentation:
             down, right = (_integers(rng, n, count, images) for n in places.shape[2:4])
             images = places[array_module(images).arange(count), :, down, right]
         if self.flip:
-            mirrored = _integers(rng, 2, count, images) == 0 if engine_of(images) == "cupy" else rng.random((count,)) < 0.5
+            on_gpu = engine_of(images) == "cupy"
+            mirrored = _integers(rng, 2, count, images) == 0 if on_gpu else rng.random((count,)) < 0.5
             images = np.where(mirrored[:, None, None, None], images[..., ::-1], images)
         return images
 
@@ -518,7 +519,7 @@ class _Best:
 
 def _store(path, model, optimizer, history, best, settings) -> None:
     groups = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "best": best.weights}
-    arrays = {f"{group}/{name}": move(value, "numpy") for group, state in groups.items() for name, value in state.items()}
+    arrays = {f"{group}/{name}": move(a, "numpy") for group, state in groups.items() for name, a in state.items()}
     facts = {
         "settings": settings, "epochs": history.epochs, "stopped_early": history.stopped_early,
         "best_accuracy": best.accuracy, "best_epoch": best.epoch,

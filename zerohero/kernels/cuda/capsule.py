@@ -1,9 +1,9 @@
 """Capsules on the GPU: squash, and a capsule layer that never stores the votes, forward and backward.
 
-The votes û = u W of 128 digits take 94 MB at the paper's size. To compute one again costs 8 multiplications and no
-memory beyond u and W, which are small: so each kernel computes the votes that it needs, in registers, and lets them go.
-Routing itself needs no array over input capsules either: the logits are b_ij = û_ij · V_j, where V is the sum of all v so
-far, an array (N, J, Q).
+The votes û = u W of 128 digits take 94 MB at the paper's size. To compute one of their numbers again costs eight
+multiplications and no memory beyond u and W, which are small: so each kernel computes the votes that it needs, in
+registers, and lets them go. Routing needs no other array over the input capsules: the logits are b_ij = û_ij · V_j, where
+V is the sum of all v so far, an array (N, J, Q).
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from numba import cuda
 
 from zerohero.kernels.cuda.launching import SHARED_BYTES, launch, launch_each
 from zerohero.operation import array_module
-from zerohero.ops.capsule import RoutingTrace, capsule_layer, capsule_layer_gradient, squash, squash_gradient
+from zerohero.ops.capsule import capsule_layer, capsule_layer_gradient, squash, squash_gradient
 
 # A block has a thread for each (example, output capsule) of so many examples: the first number that fits. 32 is a warp:
 # its threads then hold the same output capsule, so that they read the same weights, which comes at the price of one.
 EXAMPLES = (32, 16, 8, 4)
 
-# Input capsules that a block goes through: 72 blocks for 1,152, times 4 for 128 examples, keep 132 processors busy. Fewer
-# would cost more memory for the partial sums, which are added afterwards (always in the same order).
+# Input capsules that a block goes through: 72 blocks for 1,152, times 4 for 128 examples, keep 132 processors busy.
+# Fewer would cost more memory for the partial sums, which are added afterwards (always in the same order).
 INPUTS = 16
 
 MOST_THREADS = 1024  # in a block, on every GPU
@@ -74,9 +74,9 @@ def squash_gradient_kernel(grad, s, d_s):
 
 @squash.kernel("cupy")
 def squash_cuda(s, axis):
-    s = _as_vectors(s, axis)
-    v = array_module(s.array).empty_like(s.array)
-    launch_each(squash_kernel, s.vectors, s.array, v)
+    vectors, count = _as_vectors(s, axis)
+    v = array_module(s).empty_like(vectors)
+    launch_each(squash_kernel, count, vectors, v)
     return v.reshape(s.shape)
 
 
@@ -84,22 +84,16 @@ def squash_cuda(s, axis):
 def squash_gradient_cuda(grad, s, axis):
     if grad.dtype != s.dtype:
         return NotImplemented
-    s, grad = _as_vectors(s, axis), _as_vectors(grad, axis)
-    d_s = array_module(s.array).empty_like(s.array)
-    launch_each(squash_gradient_kernel, s.vectors, grad.array, s.array, d_s)
+    vectors, count = _as_vectors(s, axis)
+    d_s = array_module(s).empty_like(vectors)
+    launch_each(squash_gradient_kernel, count, _as_vectors(grad, axis)[0], vectors, d_s)
     return d_s.reshape(s.shape)
 
 
-class _Vectors(NamedTuple):
-    array: Any  # (A, L, B)
-    vectors: int
-    shape: tuple[int, ...]  # as it was
-
-
-def _as_vectors(s, axis: int) -> _Vectors:
+def _as_vectors(s, axis: int) -> tuple[Any, int]:
+    """s as (A, L, B) with its vectors along the middle axis, and how many they are."""
     outer, inner = math.prod(s.shape[:axis]), math.prod(s.shape[axis + 1 :])
-    array = array_module(s).ascontiguousarray(s).reshape(outer, s.shape[axis], inner)
-    return _Vectors(array, outer * inner, s.shape)
+    return array_module(s).ascontiguousarray(s).reshape(outer, s.shape[axis], inner), outer * inner
 
 
 # ---- a capsule layer ------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from zerohero.operation import array_module
 from zerohero.ops import convolution as definition
 from zerohero.ops.convolution import conv2d, conv2d_gradient, conv_transpose2d, conv_transpose2d_gradient
 
-# A patch of the output is TILE × TILE: 256 threads share one piece of x. For a 3×3 kernel that piece has 18 × 18 values,
-# each used up to nine times, so that the GPU's memory is read 1.3 times instead of nine times.
+# A patch of the output is TILE × TILE: 256 threads share one piece of x. For a 3×3 kernel that piece has 18 × 18
+# values, each used up to nine times, so that the GPU's memory is read 1.3 times instead of nine times.
 TILE = 16
 
 # The columns of a batch are made for so many bytes of it at a time: large enough that the matrix product runs at full
