@@ -15,6 +15,7 @@ import torch_twins as twins
 
 import zerohero as zh
 from zerohero import models, nn
+from zerohero.models.densenet import name_in_published_files
 from zerohero.models.squeezenet import name_in_caffe
 
 torch.set_num_threads(1)
@@ -225,6 +226,25 @@ def test_names_can_be_translated(tmp_path):
         zh.load_weights(layer, tmp_path / "w.npz", rename=lambda name: name[0].replace("w", "W"))
     zh.load_weights(layer, tmp_path / "w.npz", rename=lambda name: name[0].replace("w", "W"), strict=False)
     assert (layer.weight.data == 1).all() and (layer.bias.data == 0).all()
+
+
+def test_densenets_are_read_in_the_older_spelling_of_torchvisions_files(tmp_path):
+    torch.manual_seed(0)
+    theirs = twins.DenseNetTwin(121, 5, 4).eval()
+    older = {
+        name.replace("norm1", "norm.1").replace("norm2", "norm.2").replace("conv1", "conv.1").replace("conv2", "conv.2")
+        if "denselayer" in name
+        else name: value
+        for name, value in theirs.state_dict().items()
+    }
+    assert "features.denseblock1.denselayer1.norm.1.weight" in older and "features.transition1.norm.weight" in older
+    torch.save(older, tmp_path / "w.pth")
+    model, image = models.create("densenet121", growth=4, num_classes=5), np.ones((1, 3, 32, 32), np.float32)
+    with pytest.raises(ValueError, match=r"missing: features.denseblock1.denselayer1.norm1.weight"):
+        zh.load_weights(model, tmp_path / "w.pth")
+    zh.load_weights(model, tmp_path / "w.pth", rename=name_in_published_files)
+    with torch.no_grad():
+        np.testing.assert_allclose(model.scores(image), theirs(torch.tensor(image)).numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_name_in_caffe_refuses_other_names():

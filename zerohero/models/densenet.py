@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,7 +64,7 @@ def densenet(depth: int, *, num_classes: int = 1000, in_channels: int = 3, growt
     -------
     DenseNet
         Maps (N, in_channels, H, W), of at least 29×29 pixels and usually 224×224, to scores (N, num_classes).
-        Parameter names are torchvision's.
+        Parameter names are torchvision's; `name_in_published_files` tells those of the files it offers.
 
     Raises
     ------
@@ -88,3 +89,24 @@ def densenet(depth: int, *, num_classes: int = 1000, in_channels: int = 3, growt
         integer(in_channels, "densenet", "in_channels", least=1),
         integer(growth, "densenet", "growth", least=1),
     )
+
+
+def name_in_published_files(name: str) -> str:
+    """What the files that torchvision offers for download call a parameter from here: they keep an older spelling.
+
+    Parameters
+    ----------
+    name : str
+        Of a parameter or buffer of a DenseNet.
+
+    Returns
+    -------
+    str
+        For `rename` of `load_weights`.
+
+    Examples
+    --------
+    >>> name_in_published_files("features.denseblock1.denselayer2.norm1.weight")
+    'features.denseblock1.denselayer2.norm.1.weight'
+    """
+    return re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", name)

@@ -127,7 +127,8 @@ def googlenet_bn(*, num_classes: int = 1000, in_channels: int = 3, auxiliary: bo
     ----------
     num_classes, in_channels : int
     auxiliary : bool
-        Whether two classifiers after 4a and 4d help in training.
+        Whether two classifiers after 4a and 4d help in training. The file that torchvision offers for download holds
+        them too; its weights expect pixels scaled to -1 … 1.
 
     Returns
     -------
