@@ -108,7 +108,7 @@ RECIPES = {
         Recipe("capsnet", "mnist", {"preset": "fast"}, epochs=8, batch_size=128, lr=5e-3, shift=2),
         # The baseline with as many parameters as the CapsNet above, 1,281,098 against 1,280,880.
         Recipe("capsnet_baseline", "mnist", {"channels": (16, 16, 12), "hidden": (132, 192)}, epochs=8, batch_size=128,
-               lr=1e-3, shift=2),
+               lr=5e-3, shift=2),
         Recipe("capsnet", "fashion_mnist", {"preset": "fast"}, epochs=20, batch_size=128, lr=5e-3, shift=1, flip=True),
     )
 }
