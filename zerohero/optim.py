@@ -10,6 +10,7 @@ import numpy as np
 
 from zerohero.arguments import integer, number
 from zerohero.operation import array_module
+from zerohero.ops.optim import adam_step
 from zerohero.tensor import Parameter, Tensor, move  # noqa: F401  (Parameter is used in the examples)
 
 Schedule = Callable[[int, int], float]  # (step, total steps) -> factor for the learning rate
@@ -211,16 +212,13 @@ class Adam(Optimizer):
 
     def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], settings: dict[str, Any]) -> None:
         first, second = settings["betas"]
-        if settings["weight_decay"] and settings["decoupled"]:
-            parameter.data *= 1 - settings["lr"] * settings["weight_decay"]
-        elif settings["weight_decay"]:
-            gradient = gradient + settings["weight_decay"] * parameter.data
-        mean, square = state["mean"], state["square"]
-        mean += (1 - first) * (gradient - mean)
-        square += (1 - second) * (gradient * gradient - square)
+        lr, decay, decoupled = settings["lr"], settings["weight_decay"], settings["decoupled"]
         correction = math.sqrt(1 - second ** state["count"])
-        rate = settings["lr"] * correction / (1 - first ** state["count"])
-        parameter.data -= rate * mean / (np.sqrt(square) + settings["eps"] * correction)
+        adam_step(
+            parameter.data, gradient, state["mean"], state["square"], betas=(first, second),
+            rate=lr * correction / (1 - first ** state["count"]), eps=settings["eps"] * correction,
+            decay=0.0 if decoupled else decay, shrink=1 - lr * decay if decoupled else 1.0,
+        )  # fmt: skip
 
 
 # ---- schedules ------------------------------------------------------------------------------------------
