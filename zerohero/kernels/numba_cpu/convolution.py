@@ -1,17 +1,34 @@
-"""Convolution without unfolding the batch: windows are packed a panel at a time, into cache, and multiplied there."""
+"""Convolution and transposed convolution as matrix products in cache, their gradients too; `tiles` holds the product.
+
+With a row for every tap of a window (channel, i, j) and a column for every window of the batch, the windows of x are a
+matrix too large to store. So three products are made of panels of it, a few hundred columns at most:
+
+* forward: y = weight · windows. A panel of windows is packed and multiplied with the weights of every filter.
+* d_x: shares = weightᵀ · grad. A panel of shares is added back to where its windows came from.
+* d_weight = grad · windowsᵀ. The windows are read where they are; a panel of grad is turned to lie filter by filter.
+
+The cuts depend on the shapes alone, never on the number of threads, so the sums are always taken in the same order.
+"""
 
 from __future__ import annotations
 
-import numba
 import numpy as np
-from numba import prange
 
 from zerohero.kernels.numba_cpu.compiling import compiled
-from zerohero.kernels.numba_cpu.tiles import HEIGHT, REGISTER, WIDTH, multiply
-from zerohero.ops.convolution import _output_size, conv2d, conv2d_gradient
+from zerohero.kernels.numba_cpu.threads import share
+from zerohero.kernels.numba_cpu.tiles import HEIGHT, REGISTER, WIDTH, add, copy, expect, multiply, transpose
+from zerohero.ops.convolution import (
+    _output_size,
+    _transposed_size,
+    conv2d,
+    conv2d_gradient,
+    conv_transpose2d,
+    conv_transpose2d_gradient,
+)
 
-DEPTH = 160  # rows of a panel multiplied at once: a panel and the weights beside it stay in the first-level cache
-GROUP = 6  # panels that share one reading of the weights; they stay in the second-level cache
+DEPTH = 160  # rows of windows multiplied at once: so many of a panel fit into the first-level cache, beside weights
+GROUP = 6  # panels that share a reading of the weights; so many fit into the second-level cache
+TASKS = 16  # at least so many pieces, if the work can be cut into them without cost: enough for as many threads
 
 
 @conv2d.kernel("numba")
@@ -19,308 +36,432 @@ def conv2d_numba(x, weight, bias, stride, padding, dilation, groups):
     if not _takes(x, weight, bias):
         return NotImplemented
     size = _output_size(x.shape[2:], weight.shape[2:], stride, padding, dilation)
-    if not (x.size and min(size)):
-        return NotImplemented
-    filters = len(weight)
-    y = np.empty((len(x), filters, *size), x.dtype)
-    staged, plane, taps, starts = _stage(x, weight.shape[2:], stride, padding, dilation, groups, size)
-    shift = np.zeros(filters, x.dtype) if bias is None else np.require(bias, requirements="CW")
-    panels = -(-len(x) * size[0] * size[1] // _lanes(x))
-    share = _share(panels, groups)
-    _forward(staged, np.require(weight, requirements="CW").ravel(), shift, y.ravel(), taps, starts, len(x), filters, groups,
-             size[0], size[1], x.shape[1] // groups * plane, x.shape[1] * plane, share)  # fmt: skip
-    return y
+    return _convolved(x, weight, bias, size, stride, padding, dilation, groups)
 
 
 @conv2d_gradient.kernel("numba")
 def conv2d_gradient_numba(grad, x, weight, bias, stride, padding, dilation, groups, needs):
-    if not _takes(grad, x, weight) or not (x.size and grad.size):
+    if not _takes(grad, x, weight, bias):
         return NotImplemented
-    grad, weight = np.require(grad, requirements="CW"), np.require(weight, requirements="CW")
-    size = grad.shape[2:]
-    d_x = d_weight = None
-    filters, depth = len(weight), weight[0].size
-    inputs = x.shape[1] // groups
-    if "weight" in needs:
-        staged, plane, taps, starts = _stage(x, weight.shape[2:], stride, padding, dilation, groups, size)
-        lanes = _lanes(x)
-        blocks = -(-(filters // groups) // lanes)
-        turned = np.empty((groups, blocks, len(x) * size[0] * size[1], lanes), x.dtype)
-        _turn(grad.reshape(len(x), filters, -1), turned, groups)
-        transposed = np.zeros((groups, blocks, depth, lanes), x.dtype)
-        share = max(1, -(-depth // HEIGHT * groups * blocks // (4 * numba.get_num_threads())))
-        _weights(staged, turned.ravel(), transposed.ravel(), taps, starts, len(x), groups, blocks, size[0], size[1],
-                 inputs * plane, x.shape[1] * plane, share)  # fmt: skip
-        d_weight = transposed.transpose(0, 1, 3, 2).reshape(groups, blocks * lanes, depth)[:, : filters // groups]
-        d_weight = np.ascontiguousarray(d_weight).reshape(weight.shape)
-    if "x" in needs:
-        d_x = _gradient_of_x(grad, x, weight, stride, padding, dilation, groups)
-    return d_x, d_weight, grad.sum((0, 2, 3)) if "bias" in needs else None
+    geometry = stride, padding, dilation, groups
+    d_x = _spread(grad, weight, x.shape, *geometry) if "x" in needs else None
+    d_weight = _correlated(x, grad, weight.shape, *geometry) if "weight" in needs else None
+    return d_x, d_weight, _channel_sums(grad) if "bias" in needs else None
 
 
-def _gradient_of_x(grad, x, weight, stride, padding, dilation, groups):
-    (top, bottom), (left, right) = padding
-    n, channels, height, width = x.shape
-    filters, inputs = len(weight), channels // groups
-    rows, columns = height + top + bottom, width + left + right
-    phases, pitch = stride[1], -(-columns // stride[1])
-    plane = rows * phases * pitch
-    taps, starts = _places(inputs, weight.shape[2:], stride, dilation, plane, pitch, grad.shape[2:])
-    plain = phases == 1 and rows == height and columns == width
-    staged = np.zeros(n * channels * plane, x.dtype)
-    threads = numba.get_num_threads()
-    per_image = grad.shape[2] * grad.shape[3]
-    images = max(1, min(-(-n // (2 * threads)), -(-GROUP * _lanes(x) * 4 // per_image)))
-    tasks = -(-n // images) * groups
-    parts = min(inputs, -(-4 * threads // tasks))  # of the channels, so that there is work for every thread
-    _spread(grad.ravel(), weight.ravel(), staged, taps, starts, n, groups, filters // groups, inputs, images,
-            -(-inputs // parts), grad.shape[2], grad.shape[3], plane)  # fmt: skip
-    if plain:
-        return staged.reshape(x.shape)
-    d_x = np.empty(x.shape, x.dtype)
-    _unstage(staged.reshape(n * channels, rows, phases, pitch), d_x.reshape(n * channels, height, width), top, left)
-    return d_x
+@conv_transpose2d.kernel("numba")
+def conv_transpose2d_numba(x, weight, bias, stride, padding, output_padding, dilation, groups):
+    if not _takes(x, weight, bias):
+        return NotImplemented
+    size = _transposed_size(x.shape[2:], weight.shape[2:], stride, padding, output_padding, dilation)
+    y = _spread(x, weight, (len(x), weight.shape[1] * groups, *size), stride, padding, dilation, groups)
+    return y if bias is None else y + bias[:, None, None]
+
+
+@conv_transpose2d_gradient.kernel("numba")
+def conv_transpose2d_gradient_numba(grad, x, weight, bias, stride, padding, dilation, groups, needs):
+    if not _takes(grad, x, weight, bias):
+        return NotImplemented
+    geometry = stride, padding, dilation, groups
+    d_x = _convolved(grad, weight, None, x.shape[2:], *geometry) if "x" in needs else None
+    d_weight = _correlated(grad, x, weight.shape, *geometry) if "weight" in needs else None
+    return d_x, d_weight, _channel_sums(grad) if "bias" in needs else None
 
 
 def _takes(*arrays) -> bool:
-    """Whether all are of one dtype; a mixture is left to NumPy's rules."""
-    return len({array.dtype for array in arrays if array is not None}) == 1
+    """Whether the kernels are for these: something in each, and all of one dtype; the rest is left to NumPy."""
+    arrays = [array for array in arrays if array is not None]
+    return all(array.size for array in arrays) and len({array.dtype for array in arrays}) == 1
 
 
-def _lanes(x) -> int:
-    """Numbers in a row of a tile."""
-    return WIDTH * REGISTER // x.itemsize
+def _plain(array):
+    """The array as numba has compiled for: contiguous, and writable (else it would compile once more)."""
+    return np.require(array, requirements="CW")
 
 
-def _share(panels: int, groups: int) -> int:
-    """How many panels a task takes."""
-    return max(1, min(GROUP, panels * groups // (2 * numba.get_num_threads())))
+# ---- the three products -----------------------------------------------------------------------------------
 
 
-def _stage(x, kernel, stride, padding, dilation, groups, size):
-    """x, padded and with columns of one phase side by side, as a flat array; the numbers in one of its planes; and
-    where taps and rows of windows lie in it."""
-    (top, bottom), (left, right) = padding
-    n, channels, height, width = x.shape
-    rows, columns = height + top + bottom, width + left + right
-    phases, pitch = stride[1], -(-columns // stride[1])
-    plane = rows * phases * pitch
-    taps, starts = _places(channels // groups, kernel, stride, dilation, plane, pitch, size)
-    if phases == 1 and rows == height and columns == width:
-        return np.require(x, requirements="CW").ravel(), plane, taps, starts
-    staged = np.empty((n * channels, rows, phases, pitch), x.dtype)
-    _copy_in(np.require(x, requirements="CW").reshape(n * channels, height, width), staged, top, left)
-    return staged.ravel(), plane, taps, starts
+def _convolved(x, weight, bias, size, stride, padding, dilation, groups):
+    """y (N, O, OH, OW) = weight · windows + bias."""
+    n, channels = x.shape[:2]
+    filters = len(weight)
+    places = _Places(x.shape, weight.shape[2:], size, stride, padding, dilation, groups)
+    bias = np.zeros(filters, x.dtype) if bias is None else _plain(bias)
+    y = np.empty((n, filters, *size), x.dtype)
+    lanes = WIDTH * REGISTER // x.itemsize
+    panels = -(-n * size[0] * size[1] // lanes)
+    together = max(1, min(GROUP, panels * groups // TASKS))
+    cuts, each = -(-panels // together), filters // groups
+    part = -(-each // min(-(-each // HEIGHT), -(-TASKS // (cuts * groups))))  # of the filters, if there's little else
+    share(_forward, cuts * groups * -(-each // part), places.stage(x).ravel(), _plain(weight).ravel(), bias, y.ravel(),
+          places.taps, places.starts, *places.windows, n, groups, places.plane * channels, part, together)  # fmt: skip
+    return y
 
 
-def _places(inputs, kernel, stride, dilation, plane, pitch, size):
-    """Offsets of a window's taps from its start, (C / G · kh · kw,), and of the rows of windows, (OH,).
+def _spread(grad, weight, shape, stride, padding, dilation, groups):
+    """d_x (shape) = the shares weightᵀ · grad, each added to where its window came from."""
+    n, channels = shape[:2]
+    places = _Places(shape, weight.shape[2:], grad.shape[2:], stride, padding, dilation, groups)
+    each, inputs, area = len(weight) // groups, channels // groups, grad.shape[2] * grad.shape[3]
+    staged = np.zeros(n * channels * places.plane + REGISTER, grad.dtype)
+    lanes = WIDTH * REGISTER // grad.itemsize
+    images = max(1, min(-(-n // TASKS), -(-GROUP * lanes // area)))
+    cuts = -(-n // images)
+    part = -(-inputs // min(inputs, -(-TASKS // (cuts * groups))))  # of the channels, if there are few images
+    share(_backward, cuts * groups * -(-inputs // part), _plain(grad).ravel(), _plain(weight).ravel(), staged,
+          places.taps, places.starts, *places.windows, n, groups, each, inputs, images, part,
+          places.plane)  # fmt: skip
+    return places.unstage(staged)
+
+
+def _correlated(x, grad, shape, stride, padding, dilation, groups):
+    """d_weight (shape) = grad · windowsᵀ."""
+    n, filters = grad.shape[:2]
+    places = _Places(x.shape, shape[2:], grad.shape[2:], stride, padding, dilation, groups)
+    each, depth, positions = filters // groups, shape[1] * shape[2] * shape[3], n * grad.shape[2] * grad.shape[3]
+    vectors = -(-each * x.itemsize // REGISTER)  # of filters; a block of them is as wide as a tile or less
+    blocks = -(-vectors // WIDTH)
+    span = 512  # windows at once
+    taps = min(depth, 384)  # taps of a task
+    tasks = groups * blocks * -(-depth // taps)
+    splits = max(1, min(-(-TASKS // tasks), positions // span))  # of the batch, if there are few weights
+    sums = np.empty((splits, filters * depth), x.dtype)
+    share(_weights, tasks * splits, places.stage(x).ravel(), _plain(grad).ravel(), sums, places.taps, places.starts,
+          *places.windows, n, groups, each, places.plane * x.shape[1], blocks, span, taps, splits)  # fmt: skip
+    return (sums[0] if splits == 1 else sums.sum(0)).reshape(shape)
+
+
+def _channel_sums(grad):
+    """The sum over all but axis 1."""
+    n, channels = grad.shape[:2]
+    result = np.empty(channels, grad.dtype)
+    share(_sum_channels, channels, _plain(grad).reshape(n, channels, -1), result)
+    return result
+
+
+# ---- where windows lie ------------------------------------------------------------------------------------
+
+
+class _Places:
+    """Where taps and windows lie in a staged x: padded, columns of one phase side by side.
 
     Column w of the padded image is column w // stride of phase w % stride, so that neighbouring windows read
     neighbouring numbers, whatever the stride.
+
+    Attributes
+    ----------
+    plane : int
+        Numbers in a staged channel.
+    taps : int array (C / G · kh · kw,)
+        Where the taps of a window lie, from its start.
+    starts : int array (rows,)
+        Where the first windows of each row start in an image.
+    windows : (rows, columns)
+        Windows down and across; where rows follow each other without a gap, they count as one.
     """
-    down = np.arange(kernel[0]) * dilation[0]
-    across = np.arange(kernel[1]) * dilation[1]
-    across = across % stride[1] * pitch + across // stride[1]
-    taps = np.arange(inputs)[:, None, None] * plane + down[:, None] * (stride[1] * pitch) + across
-    return taps.ravel(), np.arange(size[0]) * (stride[0] * stride[1] * pitch)
+
+    def __init__(self, shape, kernel, size, stride, padding, dilation, groups):
+        self.shape, ((self.top, bottom), (self.left, right)) = shape, padding
+        _, channels, height, width = shape
+        self.rows, columns = height + self.top + bottom, width + self.left + right
+        self.phases, self.pitch = stride[1], -(-columns // stride[1])
+        line = self.phases * self.pitch
+        self.plane = self.rows * line
+        down = np.arange(kernel[0]) * dilation[0] * line
+        across = np.arange(kernel[1]) * dilation[1]
+        across = across % stride[1] * self.pitch + across // stride[1]
+        inputs = np.arange(channels // groups) * self.plane
+        self.taps = (inputs[:, None, None] + down[:, None] + across).ravel()
+        if size[1] == line * stride[0]:
+            self.windows = 1, size[0] * size[1]
+        else:
+            self.windows = size
+        self.starts = np.arange(self.windows[0]) * (stride[0] * line)
+
+    @property
+    def bare(self) -> bool:
+        """Whether staging changes nothing."""
+        return self.phases == 1 and self.plane == self.shape[2] * self.shape[3]
+
+    def stage(self, x):
+        if self.bare:
+            return _plain(x)
+        n, channels, height, width = x.shape
+        staged = np.empty((n * channels, self.rows, self.phases, self.pitch), x.dtype)
+        share(_stage, n * channels, _plain(x).reshape(n * channels, height, width), staged, self.top, self.left)
+        return staged
+
+    def unstage(self, staged):
+        n, channels, height, width = self.shape
+        staged = staged[: n * channels * self.plane]
+        if self.bare:
+            return staged.reshape(self.shape)
+        x = np.empty(self.shape, staged.dtype)
+        staged = staged.reshape(n * channels, self.rows, self.phases, self.pitch)
+        share(_unstage, n * channels, staged, x.reshape(n * channels, height, width), self.top, self.left)
+        return x
 
 
-@compiled(parallel=True)
-def _copy_in(x, staged, top, left):
-    planes, height, width = x.shape
+@compiled
+def _stage(begin, end, x, staged, top, left):
+    _, height, width = x.shape
     _, rows, phases, pitch = staged.shape
-    for i in prange(planes):
+    for i in range(begin, end):
         for h in range(rows):
-            inside = top <= h < top + height
-            for phase in range(phases):
-                for w in range(pitch):
-                    column = w * phases + phase - left
-                    if inside and 0 <= column < width:
-                        staged[i, h, phase, w] = x[i, h - top, column]
-                    else:
-                        staged[i, h, phase, w] = 0
+            if h < top or h >= top + height:
+                staged[i, h] = 0
+            elif phases == 1:
+                staged[i, h, 0, :left] = 0
+                staged[i, h, 0, left : left + width] = x[i, h - top]
+                staged[i, h, 0, left + width :] = 0
+            else:
+                for phase in range(phases):  # columns phase, phase + phases, ... of the padded image
+                    first = max(0, -((phase - left) // phases))
+                    last = min(pitch, (left + width - phase + phases - 1) // phases)
+                    staged[i, h, phase, :first] = 0
+                    for w in range(first, last):
+                        staged[i, h, phase, w] = x[i, h - top, w * phases + phase - left]
+                    staged[i, h, phase, last:] = 0
 
 
-@compiled(parallel=True)
-def _unstage(staged, d_x, top, left):
-    planes, height, width = d_x.shape
-    phases = staged.shape[2]
-    for i in prange(planes):
+@compiled
+def _unstage(begin, end, staged, x, top, left):
+    _, height, width = x.shape
+    _, rows, phases, pitch = staged.shape
+    for i in range(begin, end):
         for h in range(height):
-            for w in range(width):
-                d_x[i, h, w] = staged[i, h + top, (w + left) % phases, (w + left) // phases]
+            if phases == 1:
+                x[i, h] = staged[i, h + top, 0, left : left + width]
+            else:
+                for phase in range(phases):
+                    first = max(0, -((phase - left) // phases))
+                    last = min(pitch, (left + width - phase + phases - 1) // phases)
+                    for w in range(first, last):
+                        x[i, h, w * phases + phase - left] = staged[i, h + top, phase, w]
 
 
 @compiled
-def _pack(panel, lanes, staged, taps, first, last, starts, position, count, rows, columns, image_size, offset):
-    """Rows first..last of the windows at positions position..position + count, as panel[row, lane]."""
-    lane = 0
-    while lane < count:  # a run of windows in one row of one image
-        at = position + lane
-        image, inside = at // (rows * columns), at % (rows * columns)
+def _runs(begin, count, rows, columns, starts, image_size, lanes, pitch, source, place, length):
+    """Cut windows begin..begin + count of a batch into runs that lie side by side in a row and in a panel.
+
+    Fills in where each run starts in the source, where in the panels (of `lanes` columns, `pitch` numbers apart), and
+    its length; returns their number.
+    """
+    done, runs = 0, 0
+    while done < count:
+        image, inside = (begin + done) // (rows * columns), (begin + done) % (rows * columns)
         row, column = inside // columns, inside % columns
-        run = min(columns - column, count - lane)
-        start = image * image_size + offset + starts[row] + column
-        for k in range(first, last):
-            source, to = start + taps[k], (k - first) * lanes + lane
-            for i in range(run):
-                panel[to + i] = staged[source + i]
-        lane += run
-    for k in range(last - first):
-        for i in range(count, lanes):
-            panel[k * lanes + i] = 0
+        source[runs] = image * image_size + starts[row] + column
+        place[runs] = done // lanes * pitch + done % lanes
+        length[runs] = min(columns - column, count - done, lanes - done % lanes)
+        done += length[runs]
+        runs += 1
+    return runs
 
 
 @compiled
-def _unpack(tile, lanes, o, shift, y, y_row, position, count, area, y_image):
-    """One row of a finished panel goes to plane `o` of the images it is from."""
-    lane = 0
-    while lane < count:
-        at = position + lane
-        image, inside = at // area, at % area
-        run = min(area - inside, count - lane)
-        to = image * y_image + y_row + inside
-        for i in range(run):
-            y[to + i] = tile[o * lanes + lane + i] + shift
-        lane += run
+def _pack(panels, lanes, array, offset, steps, first, last, source, place, length, runs):
+    """Row k - first of the panels = the runs of array, shifted by steps[k].
+
+    Whole registers are copied. What one run writes too much is overwritten by the next run, or with the next row: so
+    a panel must have room for one register after its last row.
+    """
+    register = REGISTER // panels.itemsize
+    furthest = 0
+    for run in range(runs):
+        furthest = max(furthest, source[run] + length[run] + register)
+    for k in range(first, last):
+        to, of = (k - first) * lanes, offset + steps[k]
+        ahead = steps[min(k + 8, len(steps) - 1)] - steps[k]
+        if of + furthest <= len(array):
+            for run in range(runs):
+                for i in range(0, length[run], register):
+                    expect(array, of + source[run] + i + ahead)
+                    copy(panels, to + place[run] + i, array, of + source[run] + i)
+        else:  # at the end of the array: there may be no whole register to read
+            for run in range(runs):
+                for i in range(length[run]):
+                    panels[to + place[run] + i] = array[of + source[run] + i]
 
 
-@compiled(parallel=True)
-def _forward(staged, weight, shift, y, taps, starts, images, filters, groups, rows, columns, group_size, image_size,
-             share):  # fmt: skip
-    lanes = WIDTH * REGISTER // staged.itemsize
-    area = rows * columns
-    positions = images * area
-    per_task = share * lanes
-    tasks = (positions + per_task - 1) // per_task
-    each, depth = filters // groups, len(taps)
-    thin_steps, wide_steps = np.arange(DEPTH), np.arange(DEPTH) * lanes
-    for task in prange(tasks * groups):
-        group, begin = task // tasks, task % tasks * per_task
-        panels = min(share, (positions - begin + lanes - 1) // lanes)
-        packed = np.empty(panels * DEPTH * lanes, staged.dtype)
-        sums = np.empty(panels * each * lanes, staged.dtype)
+@compiled
+def _height(left):
+    """The height of the next tile, where `left` rows are left."""
+    if left == 9 or left == 10 or left == 5:
+        return 5
+    if left >= HEIGHT:
+        return HEIGHT
+    return 4 if left >= 4 else 2 if left >= 2 else 1
+
+
+# ---- the loops over panels and tiles ----------------------------------------------------------------------
+
+
+@compiled
+def _workspace(count, like):
+    """Room for numbers, from the start of a cache line on: so no register lies across two lines."""
+    line = 64 // like.itemsize
+    room = np.empty(count + line, like.dtype)
+    return room[-room.ctypes.data % 64 // like.itemsize :]
+
+
+@compiled
+def _forward(begin, end, x, weight, bias, y, taps, starts, rows, columns, images, groups, image_size, part, together):
+    """A task: `together` panels of windows, with `part` filters of a group."""
+    register = REGISTER // x.itemsize
+    lanes, pitch = WIDTH * register, (DEPTH + 1) * WIDTH * register
+    area, depth, filters = rows * columns, len(taps), len(bias)
+    each, positions, plane = filters // groups, images * area, image_size // groups
+    cuts = (positions + together * lanes - 1) // (together * lanes)
+    wide_steps, thin_steps, thin_rows = np.arange(DEPTH) * lanes, np.arange(DEPTH), np.arange(HEIGHT) * depth
+    packed, sums = _workspace(together * pitch, x), _workspace(together * part * lanes, x)
+    packed[:] = 0
+    source, place = np.empty(together * lanes, np.int64), np.empty(together * lanes, np.int64)
+    length = np.empty(together * lanes, np.int64)
+    for task in range(begin, end):
+        first_window, group = task % cuts * together * lanes, task // cuts % groups
+        first_filter = group * each + task // cuts // groups * part
+        some = min(part, (group + 1) * each - first_filter)
+        count = min(together * lanes, positions - first_window)
+        panels = (count + lanes - 1) // lanes
+        runs = _runs(first_window, count, rows, columns, starts, image_size, lanes, pitch, source, place, length)
         for first in range(0, depth, DEPTH):
             last = min(first + DEPTH, depth)
-            for p in range(panels):
-                at = begin + p * lanes
-                _pack(packed[p * DEPTH * lanes :], lanes, staged, taps, first, last, starts, at,
-                      min(lanes, positions - at), rows, columns, image_size, group * group_size)  # fmt: skip
-            for o in range(0, each, HEIGHT):
+            _pack(packed, lanes, x, group * plane, taps, first, last, source, place, length, runs)
+            o = 0
+            while o < some:
+                height = _height(some - o)
                 for p in range(panels):
-                    multiply(min(HEIGHT, each - o), WIDTH, sums, (p * each + o) * lanes, lanes, packed,
-                             p * DEPTH * lanes, wide_steps, weight, depth, (group * each + o) * depth + first,
-                             thin_steps, last - first, first > 0)  # fmt: skip
+                    at = first_window + p * lanes
+                    if at % area + lanes <= area:  # all in one image: finished where they belong
+                        multiply(y, (at // area * filters + first_filter + o) * area + at % area, area, packed,
+                                 p * pitch, wide_steps, weight, (first_filter + o) * depth + first, thin_rows, 0,
+                                 thin_steps, last - first, bias, first_filter + o, first > 0, height,
+                                 WIDTH)  # fmt: skip
+                    else:
+                        multiply(sums, (p * some + o) * lanes, lanes, packed,
+                                 p * pitch, wide_steps, weight, (first_filter + o) * depth + first, thin_rows, 0,
+                                 thin_steps, last - first, bias, first_filter + o, first > 0, height,
+                                 min(WIDTH, (count - p * lanes + register - 1) // register))  # fmt: skip
+                o += height
         for p in range(panels):
-            at = begin + p * lanes
-            for o in range(each):
-                channel = group * each + o
-                _unpack(sums[p * each * lanes :], lanes, o, shift[channel], y, channel * area, at,
-                        min(lanes, positions - at), area, filters * area)  # fmt: skip
+            at = first_window + p * lanes
+            if at % area + lanes > area:
+                runs = _runs(at, min(lanes, positions - at), 1, area, starts, filters * area, lanes, 0, source, place,
+                             length)  # fmt: skip
+                for o in range(some):
+                    for run in range(runs):
+                        to, of = source[run] + (first_filter + o) * area, (p * some + o) * lanes + place[run]
+                        for i in range(length[run]):
+                            y[to + i] = sums[of + i]
 
 
-@compiled(parallel=True)
-def _turn(grad, turned, groups):
-    """(N, O, OH·OW) to (groups, blocks, N·OH·OW, lanes): the filters of a block side by side."""
-    images, filters, area = grad.shape
-    _, blocks, _, lanes = turned.shape
-    each = filters // groups
-    for task in prange(groups * blocks * images):
-        image, block = task % images, task // images
-        group, first = block // blocks, block % blocks * lanes
-        count = min(lanes, each - first)
-        for p in range(area):
-            for lane in range(count):
-                turned[group, block % blocks, image * area + p, lane] = grad[image, group * each + first + lane, p]
-            for lane in range(count, lanes):
-                turned[group, block % blocks, image * area + p, lane] = 0
+@compiled
+def _backward(begin, end, grad, weight, x, taps, starts, rows, columns, images, groups, each, inputs, together, part,
+              plane):  # fmt: skip
+    """A task: `part` channels of `together` images, to which nobody else adds."""
+    register = REGISTER // x.itemsize
+    lanes, pitch = WIDTH * register, (each + 1) * WIDTH * register
+    area, depth, window = rows * columns, len(taps), len(taps) // inputs
+    cuts = (images + together - 1) // together
+    panels = min(GROUP, (together * area + lanes - 1) // lanes)
+    chunk = min(part, max(1, 96 // window))  # channels at once, to fill tiles
+    most = chunk * window
+    wide_steps, thin_steps, thin_rows = np.arange(each) * lanes, np.arange(each) * depth, np.arange(HEIGHT)
+    grad_steps, nothing = np.arange(each) * area, np.zeros(HEIGHT, x.dtype)
+    packed, shares = _workspace(panels * pitch, x), _workspace(panels * most * lanes + lanes, x)
+    packed[:] = 0
+    source, place = np.empty(panels * lanes, np.int64), np.empty(panels * lanes, np.int64)
+    length = np.empty(panels * lanes, np.int64)
+    for task in range(begin, end):
+        first_image, group = task % cuts * together, task // cuts % groups
+        first_channel = task // cuts // groups * part
+        last_channel = min(first_channel + part, inputs)
+        last_window = min(first_image + together, images) * area
+        for at in range(first_image * area, last_window, panels * lanes):
+            count = min(panels * lanes, last_window - at)
+            runs = _runs(at, count, 1, area, starts, groups * each * area, lanes, pitch, source, place, length)
+            _pack(packed, lanes, grad, group * each * area, grad_steps, 0, each, source, place, length, runs)
+            runs = _runs(at, count, rows, columns, starts, groups * inputs * plane, lanes, most * lanes, source, place,
+                         length)  # fmt: skip
+            for channel in range(first_channel, last_channel, chunk):
+                first, some = channel * window, min(chunk, last_channel - channel) * window
+                k = 0
+                while k < some:
+                    height = _height(some - k)
+                    for p in range((count + lanes - 1) // lanes):
+                        width = min(WIDTH, (count - p * lanes + register - 1) // register)
+                        multiply(shares, (p * most + k) * lanes, lanes, packed, p * pitch, wide_steps, weight,
+                                 group * each * depth + first + k, thin_rows, 0, thin_steps, each, nothing, 0, False,
+                                 height, width)  # fmt: skip
+                    k += height
+                for k in range(some):
+                    to, of = group * inputs * plane + taps[first + k], k * lanes
+                    for run in range(runs):
+                        for i in range(0, length[run], register):
+                            add(x, to + source[run] + i, shares, of + place[run] + i, length[run] - i)
 
 
-@compiled(parallel=True)
-def _weights(staged, turned, transposed, taps, starts, images, groups, blocks, rows, columns, group_size, image_size,
-             share):  # fmt: skip
-    """transposed[tap, filter] = Σ over windows of x[window, tap] · grad[window, filter], in blocks of filters.
-
-    A task owns some taps of a block, so nobody else adds to them, and the order of the sum is always the same.
-    """
-    lanes = WIDTH * REGISTER // staged.itemsize
-    depth, area = len(taps), rows * columns
-    per_task = share * HEIGHT
-    parts = (depth + per_task - 1) // per_task
-    wide_steps, thin_steps = np.arange(area) * lanes, np.arange(area)
-    for task in prange(groups * blocks * parts):
-        block, first = task // parts, task % parts * per_task
-        last = min(first + per_task, depth)
-        packed = np.empty(HEIGHT * area, staged.dtype)
-        for image in range(images):
-            source = image * image_size + block // blocks * group_size
-            for k in range(first, last, HEIGHT):
-                count = min(HEIGHT, last - k)
-                for q in range(count):
-                    for row in range(rows):
-                        start = source + taps[k + q] + starts[row]
-                        for column in range(columns):
-                            packed[q * area + row * columns + column] = staged[start + column]
-                multiply(count, WIDTH, transposed, (block * depth + k) * lanes, lanes, turned,
-                         (block * images + image) * area * lanes, wide_steps, packed, area, 0, thin_steps,
-                         area, image > 0)  # fmt: skip
-
-
-@compiled(parallel=True)
-def _spread(grad, weight, staged, taps, starts, images, groups, each, inputs, per_task, channels, rows, columns, plane):
-    """Every window's share of the gradient, added to the padded images: staged += fold(weightᵀ · grad).
-
-    A task owns some channels of some images, so nobody else adds to them.
-    """
-    lanes = WIDTH * REGISTER // staged.itemsize
+@compiled
+def _weights(begin, end, x, grad, sums, taps, starts, rows, columns, images, groups, each, image_size, blocks, span,
+             part, splits):  # fmt: skip
+    """A task: `part` taps of a block of filters, over one of the `splits` of the batch, to which nobody else adds."""
+    register = REGISTER // x.itemsize
     area, depth = rows * columns, len(taps)
-    window = depth // inputs
-    parts, tasks = (inputs + channels - 1) // channels, (images + per_task - 1) // per_task
-    wide_steps, thin_steps = np.arange(each) * lanes, np.arange(each) * depth
-    for task in prange(tasks * groups * parts):
-        part, group, begin = task % parts, task // parts % groups, task // parts // groups * per_task
-        positions = min(per_task, images - begin) * area
-        panels = min(GROUP, (positions + lanes - 1) // lanes)
-        packed = np.empty(panels * each * lanes, staged.dtype)
-        chunk = min(channels, max(1, 72 // window))  # channels at once, so that tiles are filled by several
-        most = chunk * window
-        shares = np.empty(panels * most * lanes, staged.dtype)
-        for some in range(0, positions, panels * lanes):
-            now = min(panels, (positions - some + lanes - 1) // lanes)
-            for p in range(now):
-                at = some + p * lanes
-                count = min(lanes, positions - at)
-                lane = 0
-                while lane < count:
-                    image, inside = (at + lane) // area, (at + lane) % area
-                    run = min(area - inside, count - lane)
-                    source = ((begin + image) * groups + group) * each * area + inside
-                    for o in range(each):
-                        for i in range(run):
-                            packed[(p * each + o) * lanes + lane + i] = grad[source + o * area + i]
-                    lane += run
-                for o in range(each):
-                    for i in range(count, lanes):
-                        packed[(p * each + o) * lanes + i] = 0
-            for channel in range(part * channels, min((part + 1) * channels, inputs), chunk):
-                taps_now = min(chunk, min((part + 1) * channels, inputs) - channel) * window
-                for k in range(0, taps_now, HEIGHT):
-                    for p in range(now):
-                        multiply(min(HEIGHT, taps_now - k), WIDTH, shares, (p * most + k) * lanes, lanes, packed,
-                                 p * each * lanes, wide_steps, weight, 1,
-                                 group * each * depth + channel * window + k, thin_steps, each, False)  # fmt: skip
-                for p in range(now):
-                    at = some + p * lanes
-                    count = min(lanes, positions - at)
-                    lane = 0
-                    while lane < count:
-                        image, inside = (at + lane) // area, (at + lane) % area
-                        row, column = inside // columns, inside % columns
-                        run = min(columns - column, count - lane)
-                        start = ((begin + image) * groups + group) * inputs * plane + starts[row] + column
-                        for k in range(taps_now):
-                            to, of = start + taps[channel * window + k], (p * most + k) * lanes + lane
-                            for i in range(run):
-                                staged[to + i] += shares[of + i]
-                        lane += run
+    positions, parts = images * area, (depth + part - 1) // part
+    vectors = (each + register - 1) // register
+    plane = image_size // groups
+    grad_steps = np.arange(each) * area
+    spans, nothing = (positions + span - 1) // span, np.zeros(HEIGHT, x.dtype)
+    for task in range(begin, end):
+        split, group = task % splits, task // splits % groups
+        block, k0 = task // splits // groups % blocks, task // splits // groups // blocks * part
+        vector0, vector1 = block * vectors // blocks, (block + 1) * vectors // blocks
+        width, filter0 = vector1 - vector0, vector0 * register
+        lanes, some = width * register, min(each, vector1 * register) - filter0
+        k1 = min(k0 + part, depth)
+        packed, turned = _workspace((lanes + 1) * span, x), _workspace(span * lanes, x)
+        result = _workspace((k1 - k0 + register) // register * register * lanes, x)
+        packed[:], result[:] = 0, 0
+        source, place, length = np.empty(span, np.int64), np.empty(span, np.int64), np.empty(span, np.int64)
+        wide_steps, thin_steps = np.arange(span) * lanes, np.empty(span, np.int64)
+        for piece in range(split * spans // splits, (split + 1) * spans // splits):
+            at = piece * span
+            count = min(span, positions - at)
+            runs = _runs(at, count, 1, area, starts, groups * each * area, span, 0, source, place, length)
+            _pack(packed, span, grad, group * each * area, grad_steps, filter0, filter0 + some, source, place, length,
+                  runs)  # fmt: skip
+            for q in range(0, lanes, register):
+                for i in range(0, count, register):
+                    transpose(turned, i * lanes + q, lanes, packed, q * span + i, span)
+            runs = _runs(at, count, rows, columns, starts, image_size, span, 0, source, place, length)
+            for run in range(runs):
+                for i in range(length[run]):
+                    thin_steps[place[run] + i] = source[run] + i
+            k = k0
+            while k < k1:
+                height = _height(k1 - k)
+                multiply(result, (k - k0) * lanes, lanes, turned, 0, wide_steps, x, group * plane, taps, k, thin_steps,
+                         count, nothing, 0, True, height, width)  # fmt: skip
+                k += height
+        square = np.empty(register * register, x.dtype)
+        for q in range(0, lanes, register):
+            for k in range(k0, k1, register):
+                transpose(square, 0, register, result, (k - k0) * lanes + q, lanes)
+                for o in range(min(register, some - q)):
+                    for i in range(min(register, k1 - k)):
+                        sums[split, (group * each + filter0 + q + o) * depth + k + i] = square[o * register + i]
+
+
+@compiled
+def _sum_channels(begin, end, grad, result):
+    images, _, area = grad.shape
+    for o in range(begin, end):
+        total = 0.0
+        for n in range(images):
+            part = grad.dtype.type(0)
+            for i in range(area):
+                part += grad[n, o, i]
+            total += part
+        result[o] = total
