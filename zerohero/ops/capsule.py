@@ -140,13 +140,12 @@ def dynamic_routing(votes, bias=None, *, iterations=3, stop_gradient=False, save
 @dynamic_routing.gradient
 def dynamic_routing_gradient(grad, votes, bias, s, stop_gradient):
     v = squash.forward(s, axis=3)
-    d_votes = np.zeros_like(votes)
-    d_bias, d_logits = np.zeros_like(s[0, 0]), np.zeros_like(votes[..., 0])
+    d_votes, d_logits, d_bias = np.zeros_like(votes), np.zeros_like(votes[..., 0]), 0
     g = grad  # of v in this iteration
     for t in reversed(range(len(s))):
         couplings = softmax.forward(_agreement(votes, v[:t].sum(0)), axis=2)  # b = û · (v⁰ + … + vᵗ⁻¹)
         d_s = squash_gradient(g, s[t], axis=2)
-        d_bias += d_s.sum(0)
+        d_bias = d_bias + d_s.sum(0)
         d_votes += couplings[..., None] * d_s[:, None]
         if stop_gradient or t == 0:
             break  # the first couplings come from logits that are constants

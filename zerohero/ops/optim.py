@@ -39,7 +39,8 @@ def adam_step(value, gradient, mean, square, *, rate, betas, eps, decay=0.0, shr
         value *= shrink
     if decay:
         gradient = gradient + decay * value
-    change = gradient - mean  # from here on in place: new arrays of this size cost more than the arithmetic
+    # Two new arrays, and all else in place: making them costs more than the arithmetic.
+    change = xp.subtract(gradient, mean, out=xp.empty_like(mean))
     change *= 1 - first
     mean += change
     xp.multiply(gradient, gradient, out=change)
@@ -48,6 +49,6 @@ def adam_step(value, gradient, mean, square, *, rate, betas, eps, decay=0.0, shr
     square += change
     xp.sqrt(square, out=change)
     change += eps
-    step = rate * mean
+    step = xp.multiply(mean, rate, out=xp.empty_like(mean))
     step /= change
     value -= step
