@@ -76,7 +76,7 @@ def _takes(*arrays) -> bool:
 
 def _plain(array):
     """The array as numba has compiled for: contiguous, and writable (else it would compile once more)."""
-    return np.require(array, requirements="CW")
+    return np.require(array, requirements="CWA")
 
 
 # ---- the three products -----------------------------------------------------------------------------------
