@@ -56,5 +56,5 @@ $(VENV)/.lab: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.test: $(VENV)/.lab
 	@echo "zerohero: installing what the tests need into $(VENV), PyTorch among it"
-	@$(PIP) -e ".[course,torch,test,dev]"
+	@$(PIP) -e ".[course,torch,ptx,test,dev]"
 	@touch $@

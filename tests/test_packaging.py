@@ -108,7 +108,7 @@ def test_constraints_pin_one_torch():
 def test_every_extra_of_the_tests_is_installed_by_make():
     makefile = (ROOT / "Makefile").read_text()
     assert '-e ".[course]"' in makefile
-    assert '-e ".[course,torch,test,dev]"' in makefile
+    assert '-e ".[course,torch,ptx,test,dev]"' in makefile
     assert "-c constraints.txt" in makefile
 
 

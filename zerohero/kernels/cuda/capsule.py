@@ -2,8 +2,8 @@
 
 The votes û = u W of 128 digits take 94 MB at the paper's size. To compute one of their numbers again costs eight
 multiplications and no memory beyond u and W, which are small: so each kernel computes the votes that it needs, in
-registers, and lets them go. Routing needs no other array over the input capsules: the logits are b_ij = û_ij · V_j, where
-V is the sum of all v so far, an array (N, J, Q).
+registers, and lets them go. Routing needs no other array over the input capsules: the logits are b_ij = û_ij · V_j,
+where V is the sum of all v so far, an array (N, J, Q).
 """
 
 from __future__ import annotations

@@ -138,8 +138,9 @@ def avg_pool2d_cuda(x, kernel_size, stride, padding, ceil_mode, count_include_pa
 
 @avg_pool2d_gradient.kernel("cupy")
 def avg_pool2d_gradient_cuda(grad, x, kernel_size, stride, padding, ceil_mode, count_include_pad):
-    share = grad / _counts(x, kernel_size, stride, padding, ceil_mode, count_include_pad)
-    d_x = array_module(grad).empty(x.shape, grad.dtype)
+    xp = array_module(grad)
+    share = xp.ascontiguousarray(grad / _counts(x, kernel_size, stride, padding, ceil_mode, count_include_pad))
+    d_x = xp.empty(x.shape, grad.dtype)
     (top, _), (left, _) = padding
     launch_each(sum_gradient_kernel, d_x.size, share, d_x, *kernel_size, *stride, top, left)
     return d_x
