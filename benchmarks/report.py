@@ -78,8 +78,8 @@ def notes(document: Document) -> list[str]:
         f"{count(document['threads'], 'thread')} for everybody; {there}",
         document["calm"]["sentence"],
         _roof_sentence(roof),
-        f"medians of {document['rounds']} rounds; in each round everybody has a turn; the interval is a bootstrap over "
-        "the rounds",
+        f"{document['clock']}; medians of {document['rounds']} rounds; in each round everybody has a turn; intervals "
+        "are bootstraps over the rounds",
     ]
     for name, row in document["rows"].items():
         found += [f"{name}: {skip}" for skip in row["skips"]]
@@ -89,8 +89,6 @@ def notes(document: Document) -> list[str]:
 
 
 def _roof_sentence(roof: dict[str, Any]) -> str:
-    if "unknown" in roof:
-        return f"roofline: {roof['unknown']}"
     peaks = ", ".join(f"{how} {gflops:.0f}" for how, gflops in roof["peaks"].items())
     peak = max(roof["peaks"].values())
     return f"roofline: {peak:.0f} GFLOPS ({peaks}) and {roof['bandwidth']:.0f} GB/s (triad), float32"
@@ -240,7 +238,9 @@ def write(folder: Path) -> Path:
 
 
 def _section(document: Document, file: Path) -> list[str]:
-    where = document["machine"]["gpu"] or document["machine"]["processor"]
+    where = document["machine"]["gpu"] or (
+        f"{document['machine']['processor']}, {count(document['threads'], 'thread')}"
+    )
     return [
         f"## {where}\n",
         "\n".join(f"* {note}" for note in notes(document)) + "\n",

@@ -16,7 +16,7 @@ from typing import Any
 
 from zerohero import available_backends, diagnosis, use_backend
 from zerohero.arguments import integer
-from zerohero.benchmark import Watch, best, roofline
+from zerohero.benchmark import Roofline, Watch, best, roofline
 
 FORMAT = 1
 FOLDER = Path(__file__).resolve().parent
@@ -45,23 +45,23 @@ def measure(options: dict[str, Any]) -> dict[str, Any]:
     """All rows asked for, and the machine they were measured on."""
     names = chosen(options.get("rows"), bool(options.get("lectures")))
     settings = _settings(options)
-    watch = Watch()
+    watch, began, commit = Watch(), datetime.datetime.now().astimezone(), _commit()
     if settings.device == "cpu":
         use_backend(settings.backend)
     _say("the roofline")
-    roof, why_not = _roof(settings)
-    settings = dataclasses.replace(settings, roof=roof)
+    settings = dataclasses.replace(settings, roof=roof_of(settings))
     rows = {name: _one(name, settings) for name in names}
     return {
         "format": FORMAT,
         "command": options.get("command", ""),
-        "date": datetime.datetime.now().astimezone().isoformat(timespec="minutes"),
-        "commit": _commit(),
+        "date": began.isoformat(timespec="minutes"),
+        "commit": commit,
         "device": settings.device, "backend": settings.backend, "threads": settings.threads, "rounds": settings.rounds,
+        "clock": settings.clock,
         "machine": diagnosis.machine() | {"gpu": _gpu(settings)},
         "versions": diagnosis.versions() | {name: _version(name) for name in ("numba", "torch", "cupy", "numba-cuda")},
         "calm": watch.calm().to_dict() | {"sentence": str(watch.calm())},
-        "roofline": dataclasses.asdict(roof) if roof else {"unknown": why_not},
+        "roofline": dataclasses.asdict(settings.roof),
         "rows": rows,
     }  # fmt: skip
 
@@ -104,8 +104,9 @@ def _settings(options: dict[str, Any]) -> Any:
     elif backend not in available_backends():
         raise ValueError(f"bench: --backend needs one of {', '.join(available_backends())}, but got {backend!r}")
     torch.set_num_threads(threads)
-    quick: dict[str, Any] = dict(rounds=3, least=0.01, compiled=False) if options.get("quick") else {}
-    return Settings(threads, backend, **quick)
+    quick: dict[str, Any] = dict(rounds=3, least=0.01, patience=0.2, compiled=False) if options.get("quick") else {}
+    chosen = {"rounds": integer(options["rounds"], "bench", "--rounds", least=1)} if options.get("rounds") else {}
+    return Settings(threads, backend, **quick | chosen)
 
 
 def _need_gpu() -> None:
@@ -118,16 +119,29 @@ def _need_gpu() -> None:
         raise ValueError("bench: --gpu needs a PyTorch with CUDA, and this one finds no GPU: there would be no peers")
 
 
-def _roof(settings: Any) -> tuple[Any, str]:
-    """The roofline, with PyTorch's matrix product among its peaks; or None and why."""
+def roof_of(settings: Any) -> Roofline:
+    """The roofline of the device in use; PyTorch's matrix product is among its peaks, on a GPU in TF32."""
+    if settings.device == "gpu":
+        return roof_by_torch(settings, "PyTorch's matrix product, TF32", size=8192, megabytes=2048)
+    by_torch = roof_by_torch(settings, "PyTorch's matrix product", size=1024, megabytes=64)
+    ours = roofline(settings.threads, patience=settings.patience, clock=settings.seconds)
+    return dataclasses.replace(ours, peaks=ours.peaks | by_torch.peaks)
+
+
+def roof_by_torch(settings: Any, name: str, size: int, megabytes: int) -> Roofline:
+    """As `zerohero.benchmark.roofline` on any device, without the loop of multiply-adds."""
     import torch
 
-    if settings.device == "gpu":
-        return None, "not measured on a GPU: its peak depends on TF32, which not every operation uses"
-    found = roofline(settings.threads)
-    a, b = torch.ones(2, 1024, 1024)
-    product = 2 * 1024**3 / best(lambda: a @ b, patience=1.5) / 1e9
-    return dataclasses.replace(found, peaks=found.peaks | {"PyTorch's matrix product": product}), ""
+    device = "cuda" if settings.device == "gpu" else "cpu"
+    left, right, result = torch.ones(3, size, size, device=device)
+    x, y, out = torch.ones(3, megabytes * 2**18, device=device)
+
+    def timed(work: Callable[[], Any]) -> float:
+        return best(lambda: (work(), settings.synchronise()), settings.patience, settings.seconds)
+
+    product = 2 * size**3 / timed(lambda: torch.mm(left, right, out=result))
+    moved = 12 * len(x) / timed(lambda: torch.add(x, y, alpha=0.5, out=out))
+    return Roofline({name: product / 1e9}, moved / 1e9, settings.threads)
 
 
 def _one(name: str, settings: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ Work = Callable[[], Any]  # what is timed; the result is thrown away
 
 def side_by_side(
     contestants: Mapping[str, Work], *, rounds: int = 9, least: float = 0.05, pause: float = 0.02,
-    synchronise: Work | None = None,
+    synchronise: Work | None = None, clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:  # fmt: skip
     """Time several ways of doing the same work, alternately, so that a slow minute of the machine hits all of them.
 
@@ -44,6 +44,9 @@ def side_by_side(
         Seconds of rest before a turn, in which the threads of the one before stop waiting for more to do.
     synchronise : callable, optional
         Waits until a GPU is done; called before the clock is read.
+    clock : callable
+        Gives seconds. Work on one thread may be timed by `time.process_time`, which stands still while other
+        processes have the core; with several threads it would add up their waiting.
 
     Returns
     -------
@@ -61,11 +64,11 @@ def side_by_side(
 
     def seconds(work: Work, calls: int) -> float:
         wait()
-        start = time.perf_counter()
+        start = clock()
         for _ in range(calls):
             work()
         wait()
-        return (time.perf_counter() - start) / calls
+        return (clock() - start) / calls
 
     calls = {}
     for name, work in contestants.items():
@@ -199,7 +202,9 @@ class Roofline:
         return self.seconds(flops=flops, bytes=bytes) / number(seconds, "share", "seconds", low=1e-12)
 
 
-def roofline(threads: int, *, patience: float = 1.5, size: int = 1024, megabytes: int = 64) -> Roofline:
+def roofline(
+    threads: int, *, patience: float = 1.5, size: int = 1024, megabytes: int = 64, clock: Callable = time.perf_counter,
+) -> Roofline:  # fmt: skip
     """Measure the roofline of this processor in float32: loops of multiply-adds, matrix products, a triad.
 
     What is possible is what was reached once, so the best of many short tries counts, not the median.
@@ -214,6 +219,8 @@ def roofline(threads: int, *, patience: float = 1.5, size: int = 1024, megabytes
         Side of the matrices.
     megabytes : int
         Of each of the triad's three arrays; it must be far more than the caches hold.
+    clock : callable
+        As for `side_by_side`.
 
     Returns
     -------
@@ -230,9 +237,9 @@ def roofline(threads: int, *, patience: float = 1.5, size: int = 1024, megabytes
     x, y, out = np.full((3, megabytes * 2**18), half, np.float32)
     multiply_adds(blocks, 1, half, half)
     triad(out, x, y, half)
-    loop = best(lambda: multiply_adds(blocks, repeats, half, half), patience)
-    product = best(lambda: left @ right, patience)
-    moving = best(lambda: triad(out, x, y, half), patience)
+    loop = best(lambda: multiply_adds(blocks, repeats, half, half), patience, clock)
+    product = best(lambda: left @ right, patience, clock)
+    moving = best(lambda: triad(out, x, y, half), patience, clock)
     return Roofline(
         {
             "multiply-adds": 2 * HORNER * repeats * blocks.size / loop / 1e9,
@@ -243,13 +250,13 @@ def roofline(threads: int, *, patience: float = 1.5, size: int = 1024, megabytes
     )
 
 
-def best(work: Work, patience: float) -> float:
+def best(work: Work, patience: float, clock: Callable[[], float] = time.perf_counter) -> float:
     """The shortest time of as many tries as go into `patience` seconds, five at least."""
     found: list[float] = []
     while sum(found) < patience or len(found) < 5:
-        start = time.perf_counter()
+        start = clock()
         work()
-        found.append(time.perf_counter() - start)
+        found.append(clock() - start)
     return min(found)
 
 

@@ -22,7 +22,10 @@ def bench(
         list[str] | None, typer.Option(metavar="NAME", help="Measure this row only; may be given several times.")
     ] = None,
     quick: Annotated[bool, typer.Option(help="Three short rounds, and no torch.compile.")] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="For everybody; by default all cores.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="In each, everybody has a turn; by default 11.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="For everybody; by default all cores. One is timed in processor time.")
+    ] = None,
     backend: Annotated[str | None, typer.Option(help="Our kernels: numba or numpy; by default numba.")] = None,
     gpu: Annotated[bool, typer.Option("--gpu", help="On the GPU: CuPy arrays against PyTorch with CUDA.")] = False,
     lectures: Annotated[bool, typer.Option("--lectures", help="Also execute every lecture: minutes.")] = False,
@@ -46,9 +49,11 @@ def bench(
     root = checkout()
     if not report and importlib.util.find_spec("torch") is None:
         raise ImportError("bench: the peers are written in PyTorch: pip install 'zerohero[torch]'")
-    options = dict(rows=rows, quick=quick, threads=threads, backend=backend, gpu=gpu, lectures=lectures, report=report,
-                   json=_output(json_file, "--json", ".json"), figure=_output(figure, "--figure", ".png"),
-                   command=_command())  # fmt: skip
+    options = dict(
+        rows=rows, quick=quick, rounds=rounds, threads=threads, backend=backend, gpu=gpu, lectures=lectures,
+        json=_output(json_file, "--json", ".json"), figure=_output(figure, "--figure", ".png"), report=report,
+        command=_command(),
+    )  # fmt: skip
     return subprocess.call(
         [sys.executable, "-m", "benchmarks", json.dumps(options)], cwd=root, env=os.environ | environment(threads, gpu)
     )
