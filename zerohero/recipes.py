@@ -106,6 +106,7 @@ RECIPES = {
         Recipe("lenet5", "mnist", epochs=3, batch_size=32, lr=3e-3, shift=1),
         Recipe("lenet5", "fashion_mnist", epochs=10, batch_size=32, lr=3e-3, shift=1),
         Recipe("capsnet", "mnist", {"preset": "fast"}, epochs=8, batch_size=128, lr=5e-3, shift=2),
+        Recipe("resnet20", "cifar10", epochs=30, batch_size=128, lr=5e-3, shift=4, flip=True),
         # The baseline with as many parameters as the CapsNet above, 1,281,098 against 1,280,880.
         Recipe("capsnet_baseline", "mnist", {"channels": (16, 16, 12), "hidden": (132, 192)}, epochs=8, batch_size=128,
                lr=5e-3, shift=2),
