@@ -18,12 +18,21 @@ STORES = {"STORE_NAME", "STORE_GLOBAL", "DELETE_NAME"}
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement of the top level, compiled: what it binds, and what it and the functions in it look up."""
+    """A statement of the top level, compiled.
+
+    Attributes
+    ----------
+    binds : names that it gives a value, or whose objects it writes into.
+    calls : names whose methods it calls, as in `table.append(3)`, outside of functions.
+    uses : names that it and the functions in it look up.
+    """
 
     code: CodeType
     binds: frozenset[str]
+    calls: frozenset[str]
     uses: frozenset[str]
     source: str
+    is_import: bool = False
 
 
 def statements(source: str, name: str) -> list[Statement]:
@@ -46,12 +55,16 @@ def statements(source: str, name: str) -> list[Statement]:
         if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
             binds.add("*")
         text = "\n".join(source.split("\n")[_first_line(node) - 1 : node.end_lineno])
-        found.append(Statement(code, frozenset(binds), frozenset(_uses(code)), text))
+        names = (frozenset(each) for each in (binds, _called(node), _uses(code)))
+        found.append(Statement(code, *names, text, isinstance(node, ast.Import | ast.ImportFrom)))
     return found
 
 
 def needed(program: Iterable[Statement], names: Iterable[str]) -> list[Statement]:
     """Return, in order, the statements that bind the names, and those that these need.
+
+    A statement that calls a method of a name counts as binding it, but for methods of what was imported:
+    `kernels.append(3)` is needed by who needs `kernels`, `np.set_printoptions(3)` by nobody.
 
     Examples
     --------
@@ -62,7 +75,8 @@ def needed(program: Iterable[Statement], names: Iterable[str]) -> list[Statement
     program, wanted = list(program), {*names, "*"}
     taken: set[int] = set()
     while True:
-        new = [i for i, each in enumerate(program) if i not in taken and each.binds & wanted]
+        made = {name for i in taken if not program[i].is_import for name in program[i].binds}
+        new = [i for i, s in enumerate(program) if i not in taken and (s.binds & wanted or s.calls & made)]
         if not new:
             return [program[i] for i in sorted(taken)]
         taken.update(new)
@@ -84,6 +98,16 @@ def _changed(node: ast.stmt) -> Iterator[str]:
                 target = target.value
             if isinstance(target, ast.Name):
                 yield target.id
+
+
+def _called(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+        return
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        if isinstance(node.func.value, ast.Name):
+            yield node.func.value.id
+    for inside in ast.iter_child_nodes(node):
+        yield from _called(inside)
 
 
 def _uses(code: CodeType) -> Iterator[str]:
