@@ -203,7 +203,7 @@ LIES = {
     ),
     "a lying class": "class Any:\n    __class__ = int\nreturn Any()",
     "atexit": "import atexit, os\natexit.register(lambda: os.write(4, b'passed'))",
-    "__del__": "class Late:\n    def __del__(self):\n        import os\n        os.write(4, b'passed')\nkeep = [Late()]",
+    "__del__": "class Late:\n    def __del__(self):\n        os.write(4, b'passed')\nkeep = [Late()]",
     "sys.modules emptied": "import sys\nfor name in list(sys.modules): sys.modules.pop(name)",
     "sys.modules replaced": (
         "import sys, types\nfake = types.ModuleType('zerohero.checks.diagnosing')\nfake.compare = lambda *a: True\n"

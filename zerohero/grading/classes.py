@@ -92,7 +92,7 @@ def grade(
         try:
             for result, page in marked:
                 _write(folder / f"{result.student}.html", page)
-                _write(folder / f"{result.student}.json", json.dumps(asdict(result), indent=1, sort_keys=True))
+                _write(folder / f"{result.student}.json", json.dumps(asdict(result), indent=1))
                 todo.grades.append(result)
                 bar.update(len(todo.grades) - bar.n)
         finally:

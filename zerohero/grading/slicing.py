@@ -55,8 +55,9 @@ def statements(source: str, name: str) -> list[Statement]:
         if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
             binds.add("*")
         text = "\n".join(source.split("\n")[_first_line(node) - 1 : node.end_lineno])
-        names = (frozenset(each) for each in (binds, _called(node), _uses(code)))
-        found.append(Statement(code, *names, text, isinstance(node, ast.Import | ast.ImportFrom)))
+        calls, uses = frozenset(_called(node)), frozenset(_uses(code))
+        is_import = isinstance(node, ast.Import | ast.ImportFrom)
+        found.append(Statement(code, frozenset(binds), calls, uses, text, is_import))
     return found
 
 
