@@ -427,27 +427,37 @@ def _d_u(weight, d_votes, d_u):
 
 @compiled
 def _d_weight(u, d_votes, d_weight):
-    """Four rows of W at a time, so that each ∂û read serves four sums; the lanes are summed at the end."""
+    """Tiles of 4 × 2 entries of W, so that what is read serves several of the sums in registers; their lanes are
+    summed at the end, after all examples of the block."""
     numbers, parents, size = d_weight.shape
-    tiles = len(u)
+    fours, twos = numbers - numbers % 4, size - size % 2
     for p in range(0, numbers - 3, 4):
         for j in range(parents):
-            for q in range(size):
-                w0 = w1 = w2 = w3 = zero(u[0, 0])
-                for tile in range(tiles):
-                    d = d_votes[tile, j, q]
-                    w0 += u[tile, p] * d
-                    w1 += u[tile, p + 1] * d
-                    w2 += u[tile, p + 2] * d
-                    w3 += u[tile, p + 3] * d
-                d_weight[p, j, q] += total(w0)
-                d_weight[p + 1, j, q] += total(w1)
-                d_weight[p + 2, j, q] += total(w2)
-                d_weight[p + 3, j, q] += total(w3)
-    for p in range(numbers - numbers % 4, numbers):
+            for q in range(0, size - 1, 2):
+                a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = zero(u[0, 0])
+                for tile in range(len(u)):
+                    u0, u1, u2, u3 = u[tile, p], u[tile, p + 1], u[tile, p + 2], u[tile, p + 3]
+                    a, b = d_votes[tile, j, q], d_votes[tile, j, q + 1]
+                    a0 += u0 * a
+                    a1 += u1 * a
+                    a2 += u2 * a
+                    a3 += u3 * a
+                    b0 += u0 * b
+                    b1 += u1 * b
+                    b2 += u2 * b
+                    b3 += u3 * b
+                d_weight[p, j, q] += total(a0)
+                d_weight[p + 1, j, q] += total(a1)
+                d_weight[p + 2, j, q] += total(a2)
+                d_weight[p + 3, j, q] += total(a3)
+                d_weight[p, j, q + 1] += total(b0)
+                d_weight[p + 1, j, q + 1] += total(b1)
+                d_weight[p + 2, j, q + 1] += total(b2)
+                d_weight[p + 3, j, q + 1] += total(b3)
+    for p in range(numbers):
         for j in range(parents):
-            for q in range(size):
-                w0 = zero(u[0, 0])
-                for tile in range(tiles):
-                    w0 += u[tile, p] * d_votes[tile, j, q]
-                d_weight[p, j, q] += total(w0)
+            for q in range(twos if p < fours else 0, size):  # what no tile covers
+                a0 = zero(u[0, 0])
+                for tile in range(len(u)):
+                    a0 += u[tile, p] * d_votes[tile, j, q]
+                d_weight[p, j, q] += total(a0)
