@@ -13,7 +13,7 @@ BLOCK = 16384  # numbers a thread takes at least
 
 @relu.kernel("numba")
 def relu_numba(x):
-    return _each(_leaky, x, x, x.dtype.type(0))
+    return _each(_relu, x, x, x.dtype.type(0))
 
 
 @relu_gradient.kernel("numba")
@@ -42,12 +42,25 @@ def _each(kernel, x, grad, slope):
 
 
 @compiled
+def _relu(start, stop, x, _, result, zero):
+    begin, end = start * BLOCK, min(stop * BLOCK, len(x))
+    x, result = x[begin:end], result[begin:end]  # counted from 0, no index looks negative, and the loop is vectorised
+    for i in range(len(x)):
+        result[i] = zero if x[i] < 0 else x[i]  # NaN stays NaN
+
+
+@compiled
 def _leaky(start, stop, x, _, result, slope):
-    for i in range(start * BLOCK, min(stop * BLOCK, len(x))):
-        result[i] = x[i] if not x[i] < 0 else x[i] * slope  # NaN stays NaN
+    begin, end = start * BLOCK, min(stop * BLOCK, len(x))
+    x, result = x[begin:end], result[begin:end]
+    for i in range(len(x)):
+        result[i] = x[i] * slope if x[i] < 0 else x[i]
 
 
 @compiled
 def _leaky_gradient(start, stop, x, grad, result, slope):
-    for i in range(start * BLOCK, min(stop * BLOCK, len(x))):
-        result[i] = grad[i] * (1 if x[i] > 0 else slope)
+    begin, end = start * BLOCK, min(stop * BLOCK, len(x))
+    x, grad, result = x[begin:end], grad[begin:end], result[begin:end]
+    one = result.dtype.type(1)
+    for i in range(len(x)):
+        result[i] = grad[i] * (one if x[i] > 0 else slope)
