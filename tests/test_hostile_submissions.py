@@ -25,7 +25,7 @@ def output_size(size, kernel_size, stride=1, padding=0, dilation=1):
     return (size + 2 * padding - dilation * (kernel_size - 1) - 1) // stride + 1
 """
 TASK = checks.task("01.output_size")
-SECONDS = 1.0
+SECONDS = 2.0
 LIMITS = Limits(seconds=SECONDS, memory=1 << 30, disk=8 << 20)
 
 
@@ -89,27 +89,27 @@ def function(body, before=""):
 
 # name: (code, a part of what the report says). The answers are wrong or missing, so nothing here may pass.
 FAIL = {
-    "endless loop": (function("while True: pass"), "no answer after 1 seconds"),
+    "endless loop": (function("while True: pass"), "no answer after 2 seconds"),
     "endless loop that ignores signals": (
         function("import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass"),
-        "no answer after 1 seconds",
+        "no answer after 2 seconds",
     ),
     "endless loop that swallows everything": (
         function("while True:\n    try:\n        while True: pass\n    except BaseException: pass"),
-        "no answer after 1 seconds",
+        "no answer after 2 seconds",
     ),
     "sleeps for ever": (
         function("import signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64))\ntime.sleep(10**6)"),
-        "no answer after 1 seconds",
+        "no answer after 2 seconds",
     ),
-    "endless loop in C": (function("return sum(iter(int, 1))"), "no answer after 1 seconds"),
+    "endless loop in C": (function("return sum(iter(int, 1))"), "no answer after 2 seconds"),
     "endless loop outside of the function": (
         "while True: output_size = 1\ndef output_size(size): pass",
-        "needs more than 1 seconds",
+        "needs more than 2 seconds",
     ),
     "fork bomb": (
         function("import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"),
-        "no answer after 1 seconds",
+        "no answer after 2 seconds",
     ),
     "thread bomb": (
         function("import threading, time\nwhile True: threading.Thread(target=time.sleep, args=[60]).start()"),
@@ -503,7 +503,7 @@ def test_a_daemon_does_not_outlive_its_student(box):
 @pytest.mark.parametrize(
     "mischief",
     [
-        "import threading, time\n    [threading.Thread(target=time.sleep, args=[60]).start() for _ in range(1)]",
+        "import threading as t, time\n    if t.active_count() < 4: t.Thread(target=time.sleep, args=[60]).start()",
         "print('x' * 10_000_000)",
         "import sys\n    sys.stderr.write('x' * 10_000_000)",
         "import os\n    os.closerange(0, 3)",

@@ -54,9 +54,9 @@ class Limits:
     """
 
     seconds: float | None = None
-    memory: int = 2 << 30
+    memory: int = 1 << 30
     disk: int = 64 << 20
-    processes: int = 16
+    processes: int = 8
     files: int = 64
 
     def resources(self, seconds: float) -> dict[str, int]:
@@ -236,10 +236,11 @@ def nobody(number: int) -> int:
 
 def _program(function: str, settings: dict[str, Any]) -> list[str]:
     """A fresh Python with nothing of this one but where packages lie."""
-    places = [str(place) for place in _homes()] + [str(PACKAGE.parent)]
+    places = [str(PACKAGE.parent), *map(str, _homes())]
     code = (
         "import json, sys\n"
-        "sys.path += [place for place in json.loads(sys.argv[1]) if place not in sys.path]\n"
+        "library, *others = json.loads(sys.argv[1])\n"
+        "sys.path[:] = [library, *sys.path, *others]\n"
         f"from zerohero.grading.run_student import {function}\n"
         f"{function}(json.loads(sys.argv[2]))"
     )
