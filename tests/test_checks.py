@@ -171,6 +171,11 @@ SURVIVORS = {
     ("03.Value", "swap two arguments", "return Value(max(0, self.data), [(self, int(self.data > 0))])"): (
         "max doesn't mind the order"
     ),
+    ("04.convolve_threads", "swap two arguments", "for i in range(k * band, min(out_height, (k + 1) * band)):"): (
+        "min doesn't mind the order"
+    ),
+    ("04.convolve_shared", "off by one", "piece[r, q] = 1"): "read only by threads that have no number to write",
+    ("04.convolve_shared", "off by one", "piece[r, q] = -1"): "read only by threads that have no number to write",
     ("10.route", "drop an axis", "c = zh.softmax(b)"): "the last axis is the default, too",
     (
         "11.primary_capsules",
