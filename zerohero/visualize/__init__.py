@@ -16,6 +16,7 @@ loss surfaces             descent  surface
 (`surfaces`)
 capsules (`capsules`)     vote_planes  coupling_maps  squash_curve  squash_field  face_votes  reconstructions
                           PERTURBATIONS  perturbations  perturbation_grid
+ImageNet (`imagenet`)     error_chart  cost_bars  durations  duration
 ========================  ==========================================================================================
 
 Examples
@@ -68,6 +69,7 @@ _FILES = {
         "perturbations",
         "perturbation_grid",
     ),
+    "imagenet": ("error_chart", "cost_bars", "durations", "duration"),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 __all__ = sorted(_FILE_OF)
