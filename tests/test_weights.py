@@ -78,6 +78,19 @@ def test_capsnet_mnist_scores_what_its_card_says():
 
 
 @pytest.mark.data
+def test_capsnet_baseline_mnist_scores_what_its_card_says():
+    assert accuracy_as_its_card_says("capsnet_baseline_mnist") >= 0.992
+
+
+def test_the_baseline_is_as_large_as_the_capsnet_and_was_trained_as_long_on_the_same_images():
+    ours, baseline = weights.card("capsnet_mnist"), weights.card("capsnet_baseline_mnist")
+    assert abs(baseline["parameters"] / ours["parameters"] - 1) < 0.001
+    for name in ("data", "epochs", "batch_size", "lr", "schedule", "shift", "flip"):
+        assert ours["recipe"][name] == baseline["recipe"][name], name
+    assert ours["data"] == baseline["data"]
+
+
+@pytest.mark.data
 def test_capsnet_fashion_mnist_scores_what_its_card_says_on_the_images_held_out():
     card = weights.card("capsnet_fashion_mnist")
     held_out = recipes.find("capsnet", "fashion_mnist").load("train").split(0.2, seed=0)[0]
