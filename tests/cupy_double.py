@@ -119,6 +119,7 @@ class ndarray:
     dtype = property(lambda self: self.values.dtype)
     itemsize = property(lambda self: self.values.itemsize)
     nbytes = property(lambda self: self.values.nbytes)
+    flags = property(lambda self: self.values.flags)
     T = property(lambda self: ndarray(self.values.T))
 
     def __len__(self):

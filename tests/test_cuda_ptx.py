@@ -19,11 +19,11 @@ INT = np.int64
 
 def kernels(dtype):
     """All kernels: name -> (kernel, the dtype and axes of its arguments); those made for sizes at the paper's sizes."""
-    from zerohero.kernels.cuda import capsule, convolution, pooling
+    from zerohero.kernels.cuda import capsule, convolution, optim, pooling
 
     layer = capsule.layer_kernels(8, 10, 16, 32 if dtype is np.float32 else 16, dtype)
     x = {axes: (dtype, axes) for axes in range(1, 7)}
-    whole = (INT, 0)
+    whole, number = (INT, 0), (dtype, 0)
     return {
         "unfold_kernel": (convolution.unfold_kernel, [x[4], x[6], *[whole] * 6]),
         "fold_kernel": (convolution.fold_kernel, [x[6], x[4], *[whole] * 6]),
@@ -39,13 +39,14 @@ def kernels(dtype):
         "squash_gradient_kernel": (capsule.squash_gradient_kernel, [x[3], x[3], x[3]]),
         "sums": (layer.sums, [x[3], x[3], x[3], x[4]]),
         "pull": (layer.pull, [x[3], x[3], x[4], x[4], whole, x[4]]),
+        "adam_kernel": (optim.adam_kernel, [*[x[1]] * 4, *[number] * 6]),
         "gradients": (layer.gradients, [x[3], x[3], x[4], x[4], x[4], whole, x[3], x[3]]),
     }
 
 
 NAMES = (
     "unfold_kernel", "fold_kernel", "convolve", "max_kernel", "max_gradient_kernel", "sum_kernel",
-    "sum_gradient_kernel", "squash_kernel", "squash_gradient_kernel", "sums", "pull", "gradients",
+    "sum_gradient_kernel", "squash_kernel", "squash_gradient_kernel", "sums", "pull", "gradients", "adam_kernel",
 )  # fmt: skip
 BARRIERS = {"convolve": 2, "sums": 2, "pull": 4, "gradients": 6}  # counted in the source; none elsewhere
 
@@ -89,8 +90,8 @@ def test_a_kernel_compiles(name, dtype, capability, monkeypatch):
 
 
 def test_no_kernel_is_left_out():
-    from zerohero.kernels.cuda import capsule, convolution, pooling
+    from zerohero.kernels.cuda import capsule, convolution, optim, pooling
 
-    found = {name for module in (capsule, convolution, pooling) for name, value in vars(module).items()
+    found = {name for module in (capsule, convolution, optim, pooling) for name, value in vars(module).items()
              if hasattr(value, "py_func")}  # fmt: skip
     assert found | {"convolve"} | set(capsule.LayerKernels._fields) == set(NAMES)
