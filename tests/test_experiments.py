@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from zerohero import weights
+
 FOLDER = Path(__file__).parent.parent / "experiments"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the experiments lie in a checkout only")
 RESULTS = sorted((FOLDER / "results").glob("*.json"))
@@ -61,6 +63,17 @@ def test_a_recorded_result_says_how_it_was_made(path):
     assert {"python", "numpy", "zerohero"} <= content["versions"].keys() and content["machine"]["processor"]
     assert content["measurements"] and all("seconds" in each for each in content["measurements"])
     assert str(Path.home()) not in text and sys.prefix not in text
+
+
+@pytest.mark.parametrize("path", sorted((FOLDER / "cards").glob("*.json")), ids=lambda path: path.stem)
+def test_a_card_is_of_another_seed_of_shipped_weights(path):
+    name, _, seed = path.stem.rpartition("_")
+    card, shipped = json.loads(path.read_text(encoding="utf-8")), weights.card(name)
+    assert card["seed"] == int(seed) != shipped["seed"]
+    assert all(card[what] == shipped[what] for what in ("model", "options", "parameters", "recipe", "data"))
+    assert card["command"].split(" --out")[0] == shipped["command"].split(" --out")[0].replace(
+        f"--seed {shipped['seed']}", f"--seed {seed}"
+    )
 
 
 def test_the_command_line_has_a_number_for_each_setting(recording, monkeypatch):
