@@ -50,10 +50,13 @@ For authors, how to add a task to `exercise_NN.py`
   a better sentence.
 * The sentence says what the output equals, and then why it is not what the task asks: "Your output equals what a
   flipped kernel gives: ...". Text between `backticks` is set as code.
-* A task whose answer is a class: `answer="class"`, `reference` and every misconception are classes, and `use=lambda
-  Value, a, b: ...` runs one on a case and returns what is compared. A task whose answer is an array or a number:
-  `answer="value"`, one case `Case()`; `reference` and the misconceptions are functions without parameters that
-  return the value. `use` also serves functions that need more than a call.
+* A task whose answer is a class: `answer="class"`, `reference` and every misconception are classes, and `use`, a
+  function of the file, called with the class and a case, runs it and returns what is compared. A task whose answer is
+  an array or a number: `answer="value"`, one case `Case()`; `reference` and the misconceptions are functions without
+  parameters that return the value. `use` also serves functions that need more than a call.
+* Cases hold arrays, numbers, strings, lists, tuples, dicts and functions of the file's top level: what can be sent to
+  the process that runs a submission. `use` and these functions may use nothing that gives the answer away: their
+  source is sent, with what they need of the file.
 * `rtol` and `atol` say how near is right; `seconds` how long an answer may take for all cases together.
 * Inputs are copied for each call; an answer that writes into them fails, and is told which.
 * The notebook shows the card, `Task.card`, and the hints, `Task.folded_hints`, word for word; a test compares them.
