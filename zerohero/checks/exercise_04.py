@@ -98,6 +98,14 @@ def eight_bytes(*sizes):
 
 
 @flops_and_bytes.misconception(
+    "multiply-add as one, and 8-byte floats",
+    "Two things: a multiply-add is two FLOPs, a multiplication and an addition; and a float32 takes 4 bytes, not 8.",
+)
+def one_for_each_product_in_float64(*sizes):
+    return _counted(*sizes, per_product=1, size=8)
+
+
+@flops_and_bytes.misconception(
     "numbers instead of bytes",
     "You count numbers, not bytes. A float32 takes 4 bytes.",
 )
@@ -1220,6 +1228,23 @@ convolve_shared = Task(
 )
 def no_first_barrier(x, weight, y):
     _shared_by_block(x, weight, y, first=False)
+
+
+@convolve_shared.misconception(
+    "missing barrier",
+    "The barrier between fetching and computing is missing: a thread reads numbers of the piece that its neighbours "
+    "have not fetched yet. Put `cuda.syncthreads()` between.",
+)
+def no_first_barrier_down_first(x, weight, y):
+    piece = cuda.shared.array(PIECE, np.float32)
+    total = np.float32(0)
+    for c in range(x.shape[0]):
+        _fetch(x, piece, c)
+        for b in range(3):
+            for a in range(3):
+                total += weight[c, a, b] * piece[cuda.threadIdx.y + a, cuda.threadIdx.x + b]
+        cuda.syncthreads()
+    _write(y, total)
 
 
 @convolve_shared.misconception(

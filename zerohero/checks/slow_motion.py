@@ -200,7 +200,7 @@ class Cells(np.lib.mixins.NDArrayOperatorsMixin):
             places = index if isinstance(index, tuple) else (index,)
             if not all(isinstance(i, (int, np.integer)) for i in places) or len(places) > self.ndim:
                 raise
-            told = f"{_who(_now.agent)}uses {[int(i) for i in places]}, outside of an array of shape {self.shape}"
+            told = f"{_who(_now.agent)}reaches outside of an array of shape {self.memory.shape}"
             raise IndexError(told) from None
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
