@@ -132,7 +132,7 @@ FAIL = {
         function("import os, sys\nos.execv(sys.executable, [sys.executable, '-c', 'print(1)'])"),
         "ends its process",
     ),
-    "floods the channel": (function("import os\nwhile True: os.write(4, bytes(1 << 20))"), "far more than the task"),
+    "floods the channel": (function("import os\nwhile True: os.write(4, bytes(1 << 20))"), ""),
     "answers of 100 MB": (function("return np.zeros(9_999_999)"), ""),
     "NaN": (function("return float('nan')"), ""),
     "infinity": (function("return float('inf')"), ""),
@@ -658,7 +658,7 @@ def test_two_sandboxes_do_not_share_their_processes(box):
     with Sandbox(LIMITS) as other:
         bomb.start()
         code = f"import os\ndef output_size(size, kernel_size, stride=1, padding=0, dilation=1):\n" \
-               f"    if os.fork() == 0: os._exit(0)\n    {RIGHT}"  # fmt: skip
+               f"    os.waitpid(os.fork() or os._exit(0), 0)\n    {RIGHT}"  # fmt: skip
         report = judged(other, notebook(code), seconds=20.0)
         bomb.join()
     assert report.passed, report
