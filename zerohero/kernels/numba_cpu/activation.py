@@ -36,7 +36,7 @@ def _each(kernel, x, grad, slope):
     if x.dtype != grad.dtype or x.size < BLOCK:  # so few that a call of NumPy costs less than the threads do
         return NotImplemented
     result = np.empty(x.shape, x.dtype)
-    x, grad = (np.require(array, requirements="CWA").reshape(-1) for array in (x, grad))
+    x, grad = (np.require(array, requirements=["C", "W", "A"]).reshape(-1) for array in (x, grad))
     share(kernel, -(-x.size // BLOCK), x, grad, result.reshape(-1), slope)
     return result
 

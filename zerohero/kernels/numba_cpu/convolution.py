@@ -70,13 +70,13 @@ def conv_transpose2d_gradient_numba(grad, x, weight, bias, stride, padding, dila
 
 def _takes(*arrays) -> bool:
     """Whether the kernels are for these: something in each, and all of one dtype; the rest is left to NumPy."""
-    arrays = [array for array in arrays if array is not None]
-    return all(array.size for array in arrays) and len({array.dtype for array in arrays}) == 1
+    given = [array for array in arrays if array is not None]
+    return all(array.size for array in given) and len({array.dtype for array in given}) == 1
 
 
 def _plain(array):
     """The array as numba has compiled for: contiguous, and writable (else it would compile once more)."""
-    return np.require(array, requirements="CWA")
+    return np.require(array, requirements=["C", "W", "A"])
 
 
 # ---- the three products -----------------------------------------------------------------------------------
@@ -409,17 +409,15 @@ def _weights(begin, end, x, grad, sums, taps, starts, rows, columns, images, gro
     """A task: `part` taps of a block of filters, over one of the `splits` of the batch, to which nobody else adds."""
     register = REGISTER // x.itemsize
     area, depth = rows * columns, len(taps)
-    positions, parts = images * area, (depth + part - 1) // part
+    positions, plane = images * area, image_size // groups
     vectors = (each + register - 1) // register
-    plane = image_size // groups
     grad_steps = np.arange(each) * area
     spans, nothing = (positions + span - 1) // span, np.zeros(HEIGHT, x.dtype)
     for task in range(begin, end):
         split, group = task % splits, task // splits % groups
         block, k0 = task // splits // groups % blocks, task // splits // groups // blocks * part
-        vector0, vector1 = block * vectors // blocks, (block + 1) * vectors // blocks
-        width, filter0 = vector1 - vector0, vector0 * register
-        lanes, some = width * register, min(each, vector1 * register) - filter0
+        filter0, width = block * WIDTH * register, min(WIDTH, vectors - block * WIDTH)
+        lanes, some = width * register, min(width * register, each - filter0)
         k1 = min(k0 + part, depth)
         packed, turned = _workspace((lanes + 1) * span, x), _workspace(span * lanes, x)
         result = _workspace((k1 - k0 + register) // register * register * lanes, x)

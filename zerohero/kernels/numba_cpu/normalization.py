@@ -56,7 +56,7 @@ def _takes(x, *others) -> bool:
 
 def _plain(array):
     """The array as numba has compiled for: contiguous and writable."""
-    return np.require(array, requirements="CWA")
+    return np.require(array, requirements=["C", "W", "A"])
 
 
 def _planes(x):

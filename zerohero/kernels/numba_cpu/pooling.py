@@ -35,7 +35,7 @@ def max_pool2d_gradient_numba(grad, x, argmax, kernel_size, stride, padding, dil
 
 def _planes(array):
     """(N, C, H, W) as (N · C, H, W), of the kind that numba has compiled for: contiguous and writable."""
-    return np.require(array, requirements="CWA").reshape(-1, *array.shape[2:])
+    return np.require(array, requirements=["C", "W", "A"]).reshape(-1, *array.shape[2:])
 
 
 @compiled

@@ -134,7 +134,7 @@ def transpose(write, to, to_start, to_pitch, source, source_start, source_pitch)
           N, N)  # fmt: skip
 def multiply(write, out, start, pitch, wide, wide_start, wide_steps, thin, thin_start, thin_rows, first_row, thin_steps,
              depth, shift, first_shift, adding, height, width):  # fmt: skip
-    """out[q, :] = shift[q] + Σ_r thin[q, r] · wide[r, :] for `height` rows q (of HEIGHTS), `width` registers (to WIDTH).
+    """out[q, :] = shift[q] + Σ_r thin[q, r] · wide[r, :] for `height` (of HEIGHTS) rows and `width` registers.
 
     If adding, the sum goes on from out[q, :] instead of shift[first_shift + q]. out[q, 0] lies at start + q · pitch
     and wide[r, 0] at wide_start + wide_steps[r]; thin[q, r] lies at thin_start + thin_rows[first_row + q] +
