@@ -60,7 +60,7 @@ def exercises(slow: bool) -> Count:
 
 
 def docs(slow: bool) -> Count:
-    return pytest("--doctest-modules", "--doctest-glob=*.md", "zerohero", *files("*.md"))
+    return pytest("--doctest-modules", "--doctest-glob=*.md", "zerohero", *files("*.md"), *files("docs/*.md"))
 
 
 PARTS: dict[str, Callable[[bool], Count]] = {
