@@ -72,8 +72,9 @@ def notes(document: Document) -> list[str]:
     machine, versions, roof = document["machine"], document["versions"], document["roofline"]
     there = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     gpu = f", {machine['gpu']}" if machine.get("gpu") else ""
+    commit = (document["commit"] or "unknown").replace("+", " and changes")
     found = [
-        f"`{document['command']}`, {document['date']}, commit {document['commit'] or 'unknown'}",
+        f"`{document['command']}`, {document['date']}, commit {commit}",
         f"{machine['processor']}{gpu}, {count(machine['cores'], 'core')}, "
         f"{count(document['threads'], 'thread')} for everybody; {there}",
         document["calm"]["sentence"],
