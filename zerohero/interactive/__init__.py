@@ -15,7 +15,10 @@ pooling_stepper                every position of a pooling layer (lecture 02)
 shift_explorer                 slide an image pixel by pixel, watch the class probabilities (lecture 02)
 backprop_stepper               walk the tape backwards, gradient by gradient (lecture 03)
 filter_watcher                 a layer's filters while they form (lecture 03)
+engine_race                    engines that make one picture at the speed that was measured (lecture 04)
+thread_explorer                one thread of a CUDA grid: what it makes, what it reads (lecture 04)
 training_bill                  how long a training takes, here and elsewhere (lecture 05)
+depth_explorer                 gradients, plain and residual, in networks of more and more blocks (lecture 06)
 routing_stepper                routing by agreement, iteration by iteration, in planes of votes (lecture 10)
 mouth_explorer                 drag a mouth, see the agreement about the face collapse (lecture 10)
 capsule_sliders                change a capsule's numbers, see what the decoder draws (lecture 11)
@@ -47,7 +50,9 @@ _FILES = {
     "geometry": ("output_size_explorer", "receptive_field_explorer"),
     "photos": ("FILTERS", "filter_painter"),
     "networks": ("shift_explorer", "filter_watcher"),
+    "speed": ("engine_race", "thread_explorer"),
     "bill": ("training_bill",),
+    "depth": ("depth_explorer",),
     "capsules": ("ROUTING_VOTES", "PART_IN_FACE", "routing_stepper", "mouth_explorer", "capsule_sliders"),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}

@@ -17,6 +17,10 @@ loss surfaces             descent  surface
 capsules (`capsules`)     vote_planes  coupling_maps  squash_curve  squash_field  face_votes  reconstructions
                           PERTURBATIONS  perturbations  perturbation_grid
 ImageNet (`imagenet`)     error_chart  cost_bars  durations  duration
+several trainings
+(`comparison`)            compare_curves
+depth (`depth`)           paths  connectivity  gradient_depth  evolution  size_and_error
+speed (`speed`)           roofline  race  thread_grid  short_time  percent
 ========================  ==========================================================================================
 
 Examples
@@ -70,6 +74,9 @@ _FILES = {
         "perturbation_grid",
     ),
     "imagenet": ("error_chart", "cost_bars", "durations", "duration"),
+    "comparison": ("compare_curves",),
+    "depth": ("paths", "connectivity", "gradient_depth", "evolution", "size_and_error"),
+    "speed": ("roofline", "race", "thread_grid", "short_time", "percent"),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 __all__ = sorted(_FILE_OF)
