@@ -56,6 +56,18 @@ def test_what_cannot_be_drawn_is_refused_in_a_sentence(draw):
         draw()
 
 
+def test_compared_curves_are_the_means_of_their_runs_with_their_range():
+    runs = np.array([[1.0, 2.0, 4.0], [3.0, 2.0, 0.0]])
+    ax = visualize.compare_curves({"a": [5, 4, 3], "b": runs}, ylabel="error").axes[0]
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[5, 4, 3], [2, 2, 2]]
+    assert [line.get_xdata().tolist() for line in ax.lines] == [[1, 2, 3]] * 2
+    band = ax.collections[0].get_paths()[0].vertices
+    assert (band[:, 1].min(), band[:, 1].max()) == (0, 4) and len(ax.collections) == 1
+    for nothing in ({}, {"a": []}, {"a": np.zeros((1, 2, 3))}):
+        with pytest.raises(ValueError, match="compare_curves"):
+            visualize.compare_curves(nothing)
+
+
 # ---- the bill ---------------------------------------------------------------------------------------------
 
 

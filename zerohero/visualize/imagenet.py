@@ -77,19 +77,19 @@ def durations(seconds: Mapping[str, float], *, title: str | None = None) -> Pict
     names, values = list(seconds), np.array(list(seconds.values()), float)
     fig = Picture(figsize=(8.6, 0.48 * len(names) + 1.35), layout="constrained")
     ax = fig.subplots()
-    low = 10.0 ** math.floor(math.log10(values.min()) - 0.5)
+    low = max([place for place, _ in _marks() if place <= values.min() / 2], default=values.min() / 4)
     high = 10.0 ** (math.log10(values.max()) + 0.32 * math.log10(values.max() / low) + 0.3)  # room for the words
     colors = [CYCLE[i % len(CYCLE)] for i in range(len(names))]
     bars = ax.barh(range(len(names)), values - low, left=low, color=[shade(c, 0.75) for c in colors], height=0.66)
     ax.bar_label(bars, [duration(value) for value in values], padding=4)
     ax.set_xscale("log")
     ax.set(xlim=(low, high), ylim=(len(names) - 0.4, -0.6), title=title or "")
-    marks = [(length, f"1 {unit}") for unit, length in UNITS] + [(100 * YEAR, "100 years")]
-    shown = [(place, word) for place, word in marks if low <= place <= high]
+    shown = [(place, word) for place, word in _marks() if low <= place <= high]
+    shown = shown if len(shown) <= 7 else [each for each in shown if each[1].startswith("1 ")]
     ax.set_xticks([place for place, _ in shown], [word for _, word in shown])
     ax.set_xticks([], minor=True)
     ax.set_yticks(range(len(names)), names)
-    ax.set_xlabel("time; every step of the scale to the right is a multiple")
+    ax.set_xlabel("time (logarithmic scale)")
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
     ax.set_axisbelow(True)
@@ -134,7 +134,8 @@ def error_chart(errors: Mapping[str, float], *, human: float | None = None, titl
     below = values < (-1 if human is None else human)
     colors = [COLORS["output"] if better else COLORS["positive"] for better in below]
     bars = ax.bar(range(len(names)), values, color=colors, width=0.68)
-    ax.bar_label(bars, [f"{value:g}" for value in values], padding=2)
+    box = {"facecolor": COLORS["paper"], "edgecolor": "none", "pad": 0.8}  # numbers can be read on the line, too
+    ax.bar_label(bars, [f"{value:g}" for value in values], padding=3, bbox=box, zorder=4)
     if human is not None:
         ax.axhline(human, color=COLORS["negative"], linestyle="--", linewidth=1.6)
         ax.text(len(names) - 0.45, human + 0.5, f"a person: {human:g} %", ha="right", va="bottom")
@@ -206,4 +207,13 @@ def _share(percent: float) -> str:
 
 
 def _millions(count: float) -> str:
+    if count >= 1e9:
+        return f"{count / 1e9:,.2f} billion"
     return f"{count / 1e6:,.1f} million" if count >= 1e5 else f"{count:,.0f}"
+
+
+def _marks() -> list[tuple[float, str]]:
+    """Times that are written along a scale, the shortest first."""
+    singles = [(length, f"1 {unit}") for unit, length in UNITS]
+    tens = [(10 * length, f"10 {unit}s") for unit, length in UNITS]
+    return sorted([*singles, *tens, (100 * YEAR, "100 years"), (1000 * YEAR, "1,000 years")])
