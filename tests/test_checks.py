@@ -176,6 +176,12 @@ SURVIVORS = {
     ),
     ("04.convolve_shared", "off by one", "piece[r, q] = 1"): "read only by threads that have no number to write",
     ("04.convolve_shared", "off by one", "piece[r, q] = -1"): "read only by threads that have no number to write",
+    ("06.batch_norm", "swap two arguments", "axes = (2, 0, 3)"): "a mean doesn't mind the order of its axes",
+    (
+        "06.batch_norm",
+        "off by one",
+        "mean, var, weight, bias = (array.reshape(1, -2, 1, 1) for array in (mean, var, weight, bias))",
+    ): "NumPy reads -2 as -1",
     ("10.route", "drop an axis", "c = zh.softmax(b)"): "the last axis is the default, too",
     (
         "11.primary_capsules",
