@@ -176,6 +176,12 @@ SURVIVORS = {
     ),
     ("04.convolve_shared", "off by one", "piece[r, q] = 1"): "read only by threads that have no number to write",
     ("04.convolve_shared", "off by one", "piece[r, q] = -1"): "read only by threads that have no number to write",
+    ("05.top_error", "drop an axis", "best = np.argsort(-scores)[:, :k]"): "the last axis is the default, too",
+    (
+        "05.response_norm",
+        "swap two arguments",
+        "first, last = (max(c - size // 2, 0), c + (size - 1) // 2 + 1)",
+    ): "max doesn't mind the order",
     ("06.batch_norm", "swap two arguments", "axes = (2, 0, 3)"): "a mean doesn't mind the order of its axes",
     (
         "06.batch_norm",
@@ -785,7 +791,7 @@ def test_a_blank_uses_up_no_hint(quick_task):
     assert "<summary>Hint 1 of 3</summary>" in report._repr_html_()
 
 
-def test_progress_counts_the_latest_check_of_each_task():
+def test_progress_counts_each_task_that_was_solved():
     assert zh.checks.progress("01").solved == 0
     zh.check("01.slide_by_loops", right)
     zh.check("01.output_size", lambda *a, **k: 3)
@@ -794,8 +800,32 @@ def test_progress_counts_the_latest_check_of_each_task():
     assert progress.bar == "████░░░░░░░░░░░░░░░░"
     assert "✔ Passed: slide_by_loops" in repr(progress) and "✘ Not yet: output_size" in repr(progress)
     assert "○ Not checked yet: receptive_field" in progress._repr_html_()
+
+
+def test_progress_after_a_restart_agrees_with_the_terminal_and_says_what_is_broken_since():
+    zh.check("01.slide_by_loops", right)
+    zh.checks.records.forget()
+    again = zh.checks.progress("01")
+    assert again.solved == 1 and "✔ Solved before: slide_by_loops" in repr(again)
     zh.check("01.slide_by_loops", returns(0))
-    assert zh.checks.progress("01").solved == 0
+    broken = zh.checks.progress("01")
+    assert broken.solved == 1 and "✔ Solved before (✘ not as it is now): slide_by_loops" in broken._repr_html_()
+    zh.check("01.slide_by_loops", right)
+    assert "✔ Passed: slide_by_loops" in repr(zh.checks.progress("01"))
+
+
+def test_what_comes_before_the_smallest_input_is_a_sentence_whether_others_come_out_right_or_not(quick_task):
+    none = zh.check(quick_task, returns(0))
+    assert none.good == 0 and "No input comes out right yet. The smallest:" in repr(none)
+    calls = []
+
+    def first_alone(*args, **kwargs):
+        calls.append(1)
+        return right(*args, **kwargs) if len(calls) == 1 else 0
+
+    one = zh.check(quick_task, first_alone)
+    assert one.good == 1 and f"1 of {one.total} inputs comes out right. The smallest that doesn't:" in repr(one)
+    assert "<p>1 of " in one._repr_html_()
 
 
 # --- names --------------------------------------------------------------------------------------------------------

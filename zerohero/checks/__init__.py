@@ -153,15 +153,14 @@ def tasks(exercise: str | int | None = None) -> list[Task]:
 
 
 def progress(exercise: str | int) -> Progress:
-    """Return how far an exercise is solved: the latest check of each of its tasks in this session.
+    """Return how far an exercise is solved: the tasks whose check has passed, now or before, on this computer.
 
     Examples
     --------
     >>> progress("01").sentence
     'Exercise 01: ... of ... tasks solved'
     """
-    found = tasks(exercise)
-    return Progress(str(exercise).zfill(2), [(each, records.status(each)) for each in found])
+    return Progress(str(exercise).zfill(2), records.standings(tasks(exercise)))
 
 
 def _exercises() -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -37,6 +38,18 @@ def remember(report: Report) -> Report:
 def status(task: Task) -> str:
     """Return how the latest check of the task ended: "passed", "failed", "blank", or "" if there was none."""
     return _latest.get(task.name, "")
+
+
+def standings(tasks: Sequence[Task]) -> list[tuple[Task, str]]:
+    """Return each task with its latest status or, if it was solved by then, "before" or "undone" (it failed since)."""
+    kept = solved()
+    found = []
+    for task in tasks:
+        latest = status(task)
+        if task.name in kept and latest != "passed":
+            latest = "undone" if latest else "before"
+        found.append((task, latest))
+    return found
 
 
 def forget() -> None:

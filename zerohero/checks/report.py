@@ -14,6 +14,13 @@ from zerohero.checks.comparing import Difference
 from zerohero.checks.definition import Case, Task, as_html
 
 HEADLINES = {"passed": "✔ Passed", "failed": "✘ Not yet", "blank": "○ Not written yet"}
+STANDINGS = {  # of a task, in the list under the bar
+    **HEADLINES,
+    "": "○ Not checked yet",
+    "before": "✔ Solved before",
+    "undone": "✔ Solved before (✘ not as it is now)",
+}
+SOLVED = ("passed", "before", "undone")
 WIDTH = 100  # characters in a line of text
 MOST = 8  # rows and columns of an array that are shown
 BOX = "border-left: 4px solid {}; padding: 0.2em 0 0.2em 0.8em"
@@ -88,7 +95,7 @@ class Report:
     def _lines(self) -> list[str]:
         lines = _wrapped(self._body())
         if self.case is not None and self._inputs(self.case):
-            lines += [f"{self._share()} The smallest one that doesn't:", ""]
+            lines += [self._share(), ""]
             lines += [f"    {row}" for row in self._inputs(self.case)]
         if self.comparison is not None and (beside := _side_by_side(self.comparison)):
             lines += ["", *(f"    {line}".rstrip() for line in beside)]
@@ -105,8 +112,8 @@ class Report:
 
     def _share(self) -> str:
         if self.good == 0:
-            return "No input comes out right yet."
-        return f"{self.good} of {self.total} inputs come{'s' * (self.good == 1)} out right."
+            return "No input comes out right yet. The smallest:"
+        return f"{self.good} of {self.total} inputs come{'s' * (self.good == 1)} out right. The smallest that doesn't:"
 
     def _repr_html_(self) -> str:
         style = BOX.format(COLORS[self.status])
@@ -115,7 +122,7 @@ class Report:
             *(f"<p>{as_html(text)}</p>" for text in self._body()),
         ]
         if self.case is not None and self._inputs(self.case):
-            parts.append(f"<p>{self._share()} The smallest one that doesn't:</p>")
+            parts.append(f"<p>{self._share()}</p>")
             parts.append(f'<pre style="{ROWS}">{escape(chr(10).join(self._inputs(self.case)))}</pre>')
         if self.comparison is not None:
             parts.append(_tables(self.comparison))
@@ -257,14 +264,14 @@ def _table(caption: str, cells: list[list[str]], marks: np.ndarray | None) -> st
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one exercise is solved in this session; it shows itself as a bar."""
+    """How far one exercise is solved; it shows itself as a bar."""
 
     exercise: str
-    statuses: Sequence[tuple[Task, str]]  # "passed", "failed", "blank", or "" if not checked yet
+    statuses: Sequence[tuple[Task, str]]  # a key of STANDINGS each
 
     @property
     def solved(self) -> int:
-        return sum(status == "passed" for _, status in self.statuses)
+        return sum(status in SOLVED for _, status in self.statuses)
 
     @property
     def sentence(self) -> str:
@@ -275,8 +282,7 @@ class Progress:
         return "█" * 4 * self.solved + "░" * 4 * (len(self.statuses) - self.solved)
 
     def _marks(self) -> list[str]:
-        headlines = {**HEADLINES, "": "○ Not checked yet"}
-        return [f"{headlines[status]}: {task.short}, {task.title}" for task, status in self.statuses]
+        return [f"{STANDINGS[status]}: {task.short}, {task.title}" for task, status in self.statuses]
 
     def __repr__(self) -> str:
         return "\n".join([f"{self.sentence}  {self.bar}", *(f"  {mark}" for mark in self._marks())])
