@@ -78,6 +78,11 @@ def test_capsnet_mnist_scores_what_its_card_says():
 
 
 @pytest.mark.data
+def test_resnet20_cifar10_scores_what_its_card_says():
+    assert accuracy_as_its_card_says("resnet20_cifar10") >= 0.85
+
+
+@pytest.mark.data
 def test_capsnet_baseline_mnist_scores_what_its_card_says():
     assert accuracy_as_its_card_says("capsnet_baseline_mnist") >= 0.992
 
