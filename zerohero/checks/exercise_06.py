@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial, update_wrapper
+
 import numpy as np
 
 from zerohero.checks.definition import Case, Task
@@ -21,6 +24,13 @@ def _kernels(rng: np.random.Generator, filters: int, channels: int, size: int):
     return real(rng.normal(size=(filters, channels, size, size)) / size)
 
 
+def _also_with_numpy(task: Task, *mistakes: Callable) -> None:
+    """Give mistakes that end in a failing `zh.concat` a form with `np.concatenate`, which fails with other words."""
+    for known in [m for m in task.misconceptions if m.wrong in mistakes]:
+        with_numpy = update_wrapper(partial(known.wrong, concat=np.concatenate), known.wrong)
+        task.misconception(known.name, known.sentence)(with_numpy)
+
+
 # --- inception block ----------------------------------------------------------------------------------------
 
 
@@ -36,21 +46,17 @@ def _branches(rng: np.random.Generator) -> list[Case]:
     edge = [[0, 1, 0], [-1, 2, 0], [0, 0, 1]]
     spot = np.zeros((5, 5))
     spot[2, 2], spot[1, 3], spot[2, 1], spot[0, 2] = 1, -1, 2, 1
-    one = [real([weights]).reshape(1, 2, 1, 1) for weights in ([1, 1], [1, -1], [2, 1], [1, -1])]
-    picture = real([[[3, -2, 1, 0], [1, 4, -1, -3]], [[0, 2, -2, 1], [2, -1, 3, 2]]]).transpose(1, 0, 2)[None]
+    one, two, minus = (real([[[[weight]]]]) for weight in (1, 2, -1))
+    picture = real([[[[3, -2, 1, 0], [1, 4, -1, -3]]]])
     return [
-        Case(picture, one[0], one[1], real(edge)[None, None], one[2], real(spot)[None, None], one[3]),
+        Case(picture, one, two, real(edge)[None, None], minus, real(spot)[None, None], two),
         case(real(rng.normal(size=(2, 3, 5, 4)) - 0.5), 2, 2, 2, 2, 2, 2),
-        case(real(rng.normal(size=(3, 2, 6, 7))), 1, 3, 4, 2, 3, 5),
+        case(real(rng.normal(size=(3, 2, 4, 6))), 1, 3, 4, 2, 3, 5),
     ]
 
 
 def _pooled(x):
     return max_pool2d(x, 3, stride=1, padding=1)
-
-
-def _joined(branches):
-    return concat(branches, axis=1)
 
 
 def _inception(
@@ -61,7 +67,9 @@ def _inception(
     fourth=lambda x, project, pool, last: last(conv2d(pool(x), project)),
     padding=(1, 2),  # of the 3×3 and of the 5×5
     order=(0, 1, 2, 3),
-    join=_joined,
+    axis=1,
+    concat=concat,
+    join=None,  # in place of concat
 ):  # fmt: skip
     """The right block with one of its parts replaced."""
     branches = [
@@ -70,7 +78,8 @@ def _inception(
         last(conv2d(inner(conv2d(x, reduce5)), fives, padding=padding[1])),
         fourth(x, project, pool, last),
     ]
-    return join([branches[i] for i in order])
+    branches = [branches[i] for i in order]
+    return join(branches) if join else concat(branches, axis=axis)
 
 
 def _right_inception(x, ones, reduce3, threes, reduce5, fives, project):
@@ -120,8 +129,8 @@ def averaged(*args):
     "You join the branches along axis 0, which counts the images: as if there were four times as many. (That is also "
     "what you get without naming an axis.) Maps are joined along the channels, axis 1 of (N, C, H, W).",
 )
-def along_the_images(*args):
-    return _inception(*args, join=lambda b: concat(b, axis=0))
+def along_the_images(*args, **concat):
+    return _inception(*args, axis=0, **concat)
 
 
 @inception.misconception(
@@ -129,8 +138,8 @@ def along_the_images(*args):
     "You join the branches along axis 2, the rows: one picture below the other. Maps are joined along the channels, "
     "axis 1 of (N, C, H, W).",
 )
-def along_the_rows(*args):
-    return _inception(*args, join=lambda b: concat(b, axis=2))
+def along_the_rows(*args, **concat):
+    return _inception(*args, axis=2, **concat)
 
 
 @inception.misconception(
@@ -138,8 +147,8 @@ def along_the_rows(*args):
     "You join the branches along the last axis, the columns: one picture beside the other. Maps are joined along the "
     "channels, axis 1 of (N, C, H, W).",
 )
-def along_the_columns(*args):
-    return _inception(*args, join=lambda b: concat(b, axis=3))
+def along_the_columns(*args, **concat):
+    return _inception(*args, axis=3, **concat)
 
 
 @inception.misconception(
@@ -156,8 +165,8 @@ def stacked(*args):
     "Your pooling has stride 2, so its maps have half the rows and columns and can't be joined with the other "
     "branches. Inside an inception block the pooling moves by one pixel: `stride=1, padding=1`.",
 )
-def pool_stride_2(*args):
-    return _inception(*args, pool=lambda x: max_pool2d(x, 3, stride=2, padding=1))
+def pool_stride_2(*args, **concat):
+    return _inception(*args, pool=lambda x: max_pool2d(x, 3, stride=2, padding=1), **concat)
 
 
 @inception.misconception(
@@ -165,8 +174,8 @@ def pool_stride_2(*args):
     "You give the pooling no stride, and without one it moves by its window's size, 3. Inside an inception block it "
     "moves by one pixel, so that its maps keep their size: `stride=1, padding=1`.",
 )
-def pool_without_stride(*args):
-    return _inception(*args, pool=lambda x: max_pool2d(x, 3, padding=1))
+def pool_without_stride(*args, **concat):
+    return _inception(*args, pool=lambda x: max_pool2d(x, 3, padding=1), **concat)
 
 
 @inception.misconception(
@@ -174,8 +183,8 @@ def pool_without_stride(*args):
     "You give the pooling no padding, so its maps lose two rows and two columns (or a window of 3 doesn't even fit). "
     "All branches must keep H and W: `stride=1, padding=1`.",
 )
-def pool_without_padding(*args):
-    return _inception(*args, pool=lambda x: max_pool2d(x, 3, stride=1))
+def pool_without_padding(*args, **concat):
+    return _inception(*args, pool=lambda x: max_pool2d(x, 3, stride=1), **concat)
 
 
 @inception.misconception(
@@ -271,8 +280,8 @@ def no_relu_after_project(*args):
     "Your 3×3 and 5×5 convolutions have no padding, so their maps shrink and can't be joined with the others. Padding "
     "1 keeps the size for a kernel of 3, padding 2 for a kernel of 5.",
 )
-def not_padded(*args):
-    return _inception(*args, padding=(0, 0))
+def not_padded(*args, **concat):
+    return _inception(*args, padding=(0, 0), **concat)
 
 
 @inception.misconception(
@@ -280,8 +289,8 @@ def not_padded(*args):
     "Your 3×3 convolution has no padding, so its maps are two rows and two columns smaller than the others: "
     "`padding=1`.",
 )
-def threes_not_padded(*args):
-    return _inception(*args, padding=(0, 2))
+def threes_not_padded(*args, **concat):
+    return _inception(*args, padding=(0, 2), **concat)
 
 
 @inception.misconception(
@@ -289,16 +298,16 @@ def threes_not_padded(*args):
     "Your 5×5 convolution has padding 1, as the 3×3. A kernel of 5 reaches 2 pixels to each side of its middle, so it "
     "needs `padding=2` to keep the size.",
 )
-def fives_padded_by_1(*args):
-    return _inception(*args, padding=(1, 1))
+def fives_padded_by_1(*args, **concat):
+    return _inception(*args, padding=(1, 1), **concat)
 
 
 @inception.misconception(
     "padding of the 5×5",
     "Your 5×5 convolution has no padding, so its maps shrink: `padding=2` keeps the size.",
 )
-def fives_not_padded(*args):
-    return _inception(*args, padding=(1, 0))
+def fives_not_padded(*args, **concat):
+    return _inception(*args, padding=(1, 0), **concat)
 
 
 @inception.misconception(
@@ -359,8 +368,8 @@ def reductions_exchanged(x, ones, reduce3, threes, reduce5, fives, project):
     "x to fewer: that is what makes them cheap, and their weights have just these few channels.",
 )
 def not_reduced(x, ones, reduce3, threes, reduce5, fives, project):
-    three = relu(conv2d(x, threes, padding=1))
-    return concat([relu(conv2d(x, ones)), three, relu(conv2d(x, fives, padding=2)), relu(conv2d(_pooled(x), project))])
+    first, second, third = conv2d(x, ones), conv2d(x, threes, padding=1), conv2d(x, fives, padding=2)
+    return relu(concat([first, second, third, conv2d(_pooled(x), project)], axis=1))
 
 
 @inception.misconception(
@@ -372,7 +381,7 @@ def in_a_row(x, ones, reduce3, threes, reduce5, fives, project):
     first = relu(conv2d(x, ones))
     second = relu(conv2d(relu(conv2d(x, reduce3)), threes, padding=1))
     third = relu(conv2d(relu(conv2d(second, reduce5)), fives, padding=2))
-    return _joined([first, second, third, relu(conv2d(_pooled(x), project))])
+    return concat([first, second, third, relu(conv2d(_pooled(x), project))], axis=1)
 
 
 @inception.misconception(
@@ -384,7 +393,12 @@ def all_in_a_row(x, ones, reduce3, threes, reduce5, fives, project):
     first = relu(conv2d(x, ones))
     second = relu(conv2d(relu(conv2d(first, reduce3)), threes, padding=1))
     third = relu(conv2d(relu(conv2d(second, reduce5)), fives, padding=2))
-    return _joined([first, second, third, relu(conv2d(_pooled(third), project))])
+    return concat([first, second, third, relu(conv2d(_pooled(third), project))], axis=1)
+
+
+_also_with_numpy(inception, along_the_images, along_the_rows, along_the_columns)
+_also_with_numpy(inception, pool_stride_2, pool_without_stride, pool_without_padding)
+_also_with_numpy(inception, not_padded, threes_not_padded, fives_padded_by_1, fives_not_padded)
 
 
 # --- multiplies saved by a 1×1 reduction --------------------------------------------------------------------
@@ -1035,6 +1049,24 @@ def stride_at_both(*args, **kwargs):
 
 
 @residual_block.misconception(
+    "only the plain case",
+    "Right where the shape stays, but you use neither `stride` nor `project`. The first convolution takes the stride; "
+    "if `project` is given, the shortcut is `zh.conv2d(x1, project, stride=stride)`.",
+)
+def plain_case(x1, weight1, bias1, weight2, bias2, project=None, stride=1):
+    return _residual(x1, weight1, bias1, weight2, bias2)
+
+
+@residual_block.misconception(
+    "only the plain case",
+    "Right where the shape stays, but you use neither `stride` nor `project`. The first convolution takes the stride; "
+    "if `project` is given, the shortcut is `zh.conv2d(x1, project, stride=stride)`.",
+)
+def plain_case_in_front(x1, weight1, bias1, weight2, bias2, project=None, stride=1):
+    return _residual(x1, weight1, bias1, weight2, bias2, join=lambda y, shortcut: shortcut + y)
+
+
+@residual_block.misconception(
     "stride ignored",
     "You don't use the stride at all: your maps are too large. The first convolution takes it, and the projection.",
 )
@@ -1085,9 +1117,9 @@ def _batches(rng: np.random.Generator) -> list[Case]:
         weight, bias, mean = real(rng.normal(size=(3, channels)))
         return Case(x, weight, bias, mean, real(rng.uniform(0.5, 3, channels)), training, **kwargs)
 
-    four = real([[[[1, 3]]], [[[5, 7]]]])
+    x = real([[[[1, 3, 2]], [[2, -2, 0]]], [[[5, 7, 6]], [[4, 0, 2]]]])
     return [
-        Case(four, real([1]), real([0]), real([0]), real([1]), True),
+        Case(x, real([1, 2]), real([0, 1]), real([0, 0]), real([1, 1]), True),
         Case(real([[[[5, 7, 1]], [[2, -2, 0]]]]), real([1, 3]), real([0, 1]), real([3, 0]), real([4, 1]), False),
         case(3, 2, 4, 5, True),
         case(2, 3, 5, 4, False),
@@ -1465,11 +1497,12 @@ def _layer(maps, weight):
     return conv2d(relu(maps), weight, padding=1)
 
 
-def _dense(x, weights, *, layer=_layer, join=lambda maps, new: concat([maps, new], axis=1)):
-    """The right block with one of its parts replaced."""
+def _dense(x, weights, *, layer=_layer, axis=1, concat=concat, join=None):
+    """The right block with one of its parts replaced; `join` stands in for concat."""
     maps = x
     for weight in weights:
-        maps = join(maps, layer(maps, weight))
+        new = layer(maps, weight)
+        maps = join(maps, new) if join else concat([maps, new], axis=axis)
     return maps
 
 
@@ -1606,8 +1639,8 @@ def new_in_front(x, weights):
     "You join the maps along axis 0, which counts the images. (That is also what you get without naming an axis.) Maps "
     "are joined along the channels, axis 1 of (N, C, H, W).",
 )
-def along_axis_0(x, weights):
-    return _dense(x, weights, join=lambda maps, new: concat([maps, new], axis=0))
+def along_axis_0(x, weights, concat=concat):
+    return _dense(x, weights, axis=0, concat=concat)
 
 
 @dense_block.misconception(
@@ -1615,8 +1648,8 @@ def along_axis_0(x, weights):
     "You join the maps along axis 2, the rows: one picture below the other. Maps are joined along the channels, axis 1 "
     "of (N, C, H, W).",
 )
-def along_axis_2(x, weights):
-    return _dense(x, weights, join=lambda maps, new: concat([maps, new], axis=2))
+def along_axis_2(x, weights, concat=concat):
+    return _dense(x, weights, axis=2, concat=concat)
 
 
 @dense_block.misconception(
@@ -1624,8 +1657,8 @@ def along_axis_2(x, weights):
     "You join the maps along the last axis, the columns: one picture beside the other. Maps are joined along the "
     "channels, axis 1 of (N, C, H, W).",
 )
-def along_the_last_axis(x, weights):
-    return _dense(x, weights, join=lambda maps, new: concat([maps, new], axis=3))
+def along_the_last_axis(x, weights, concat=concat):
+    return _dense(x, weights, axis=3, concat=concat)
 
 
 @dense_block.misconception(
@@ -1687,8 +1720,11 @@ def relu_after_joining(x, weights):
     "Your convolutions have no padding: the new maps are smaller than the old ones (a kernel of 3 may not even fit) "
     "and can't be laid behind them. `padding=1` keeps the size.",
 )
-def not_padded_layers(x, weights):
-    return _dense(x, weights, layer=lambda maps, weight: conv2d(relu(maps), weight))
+def not_padded_layers(x, weights, concat=concat):
+    return _dense(x, weights, layer=lambda maps, weight: conv2d(relu(maps), weight), concat=concat)
+
+
+_also_with_numpy(dense_block, along_axis_0, along_axis_2, along_the_last_axis, not_padded_layers)
 
 
 TASKS = (inception, multiplies_saved, residual_block, batch_norm, dense_block)
