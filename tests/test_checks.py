@@ -421,18 +421,18 @@ HOSTILE = {
     "dates": (returns(np.zeros((2, 2), "M8[s]")), "an array of datetime64[s], not of numbers"),
     "huge integer": (returns(10**400), "that NumPy can't hold"),
     "huge array": (huge, "far bigger than the task asks for"),
-    "NaN": (changes(lambda y: y * np.nan), "4 of them are NaN"),
-    "one NaN": (changes(lambda y: np.where(y == y.max(), np.nan, y)), "1 of them are NaN"),
-    "infinity": (changes(lambda y: y + np.inf), "4 of 4 entries differ"),
+    "NaN": (changes(lambda y: y * np.nan), "all 4 entries differ: they are NaN"),
+    "one NaN": (changes(lambda y: np.where(y == y.max(), np.nan, y)), "1 of 4 entries differs: it is NaN"),
+    "infinity": (changes(lambda y: y + np.inf), "all 4 entries differ"),
     "shape": (changes(np.ravel), "the shape of your output is (4,); expected (2, 2)"),
     "axis too many": (changes(lambda y: y[None]), "the shape of your output is (1, 2, 2)"),
     "empty": (returns(np.zeros((0, 3))), "the shape of your output is (0, 3)"),
     "complex": (changes(lambda y: y + 0j), "type complex64"),
-    "one wrong entry": (changes(lambda y: y + (y == y[-1, -1]) / 8), "1 of 4 entries differ"),
-    "lying array": (changes(lambda y: (y + 1).view(Lying)), "4 of 4 entries differ"),
+    "one wrong entry": (changes(lambda y: y + (y == y[-1, -1]) / 8), "1 of 4 entries differs"),
+    "lying array": (changes(lambda y: (y + 1).view(Lying)), "all 4 entries differ"),
     "lying array of another shape": (returns(np.zeros(3).view(Lying)), "the shape of your output is (3,)"),
-    "masked array": (changes(lambda y: np.ma.masked_array(y + 1, mask=True)), "4 of 4 entries differ"),
-    "matrix": (changes(lambda y: np.matrix(y + 1)), "4 of 4 entries differ"),
+    "masked array": (changes(lambda y: np.ma.masked_array(y + 1, mask=True)), "all 4 entries differ"),
+    "matrix": (changes(lambda y: np.matrix(y + 1)), "all 4 entries differ"),
     "object that pretends": (returns(Masked()), "can't be read as an array (TypeError)"),
     "writes into its input": (writes_into_the_image, "writes into its input `image`"),
     "too few parameters": (lambda image: image, "can't be called with (image, kernel)"),
@@ -752,6 +752,13 @@ def test_a_report_shows_a_window_of_a_large_array_around_the_first_difference():
     assert "First difference at output[1, 20, 33]: yours 1.0001, expected 1." in text
     assert "output[1, :, :] rows 16 to 23, columns 29 to 36:" in text
     assert "x = array of shape (2, 30, 40), float64" in text
+
+
+def test_stress_and_code_are_set_as_html_and_products_are_left_alone():
+    assert definition.as_html("the *real* pixels, `2 *a* <b`") == "the <em>real</em> pixels, <code>2 *a* &lt;b</code>"
+    assert definition.as_html("very *un*likely, *which class*") == "very <em>un</em>likely, <em>which class</em>"
+    for left_alone in ("2 * 3 * 4", "a*b*c", "f(*args, **kwargs)", "*", "**"):
+        assert definition.as_html(left_alone) == left_alone
 
 
 def test_reports_escape_what_they_show_as_html(quick_task):

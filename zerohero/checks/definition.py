@@ -14,11 +14,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+STRESSED = re.compile(r"(?<![\w*])\*([^\W\d_](?:[^*\n]*[^\W_])?)\*(?!\*)")  # *this*, not 2 * 3 * 4 or *args, **kwargs
+
 
 def as_html(text: str) -> str:
-    """A sentence as HTML, with `code` set as code."""
+    """A sentence as HTML, with `code` set as code and *stress* as stress."""
     pieces = escape(text, quote=False).split("`")
-    return "".join(f"<code>{piece}</code>" if i % 2 else piece for i, piece in enumerate(pieces))
+    return "".join(
+        f"<code>{piece}</code>" if i % 2 else STRESSED.sub(r"<em>\1</em>", piece) for i, piece in enumerate(pieces)
+    )
 
 
 class Case:

@@ -114,8 +114,15 @@ def _difference_sentence(what: str, yours: np.ndarray, expected: np.ndarray, fou
     assert found.where is not None
     count = int(found.where.sum())
     nans = int((np.isnan(yours) & found.where).sum()) if yours.dtype.kind in "fc" else 0
-    sentence = f"{what} has the right shape, {yours.shape}, but {count} of {yours.size} entries differ"
-    return f"{sentence}; {nans} of them are NaN (not a number)." if nans else f"{sentence}."
+    share = f"{count} of {yours.size} entries {'differs' if count == 1 else 'differ'}"
+    if count == yours.size:
+        share = {1: "its only entry differs", 2: "both entries differ"}.get(count, f"all {count} entries differ")
+    sentence = f"{what} has the right shape, {yours.shape}, but {share}"
+    if not nans:
+        return f"{sentence}."
+    if nans == count:
+        return f"{sentence}: {'it is' if count == 1 else 'they are'} NaN (not a number)."
+    return f"{sentence}; {nans} of them {'is' if nans == 1 else 'are'} NaN (not a number)."
 
 
 # --- which mistake it is ------------------------------------------------------------------------------------

@@ -131,6 +131,16 @@ def a_window_at_each_start(image, size, stride):
 
 
 @max_pool.misconception(
+    "window's size forgotten",
+    "You make `H // stride` rows, as if windows had one pixel. The last one has to fit in, too: "
+    "`(H - size) // stride + 1`.",
+)
+def size_forgotten(image, size, stride):
+    rows, columns = (n // stride for n in image.shape)
+    return _each_window(image, size, stride, np.max, rows, columns)
+
+
+@max_pool.misconception(
     "last window missing",
     "Your output lacks the last row and the last column: `(H - size) // stride` counts the steps between windows, and "
     "there is one window more than steps.",
@@ -141,9 +151,8 @@ def one_too_few(image, size, stride):
 
 @max_pool.misconception(
     "starts from 0",
-    "Where all numbers of a window are negative, your output is 0. If you look for the maximum yourself, start "
-    "from the "
-    "first number of the window, or from `-np.inf`, not from 0.",
+    "Where all numbers of a window are negative, your output is 0. If you look for the maximum yourself, start from "
+    "the first number of the window, or from `-np.inf`, not from 0.",
 )
 def at_least_zero(image, size, stride):
     return np.maximum(max_pool2d(image, size, stride=stride), 0)

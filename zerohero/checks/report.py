@@ -24,8 +24,8 @@ SOLVED = ("passed", "before", "undone")
 WIDTH = 100  # characters in a line of text
 MOST = 8  # rows and columns of an array that are shown
 BOX = "border-left: 4px solid {}; padding: 0.2em 0 0.2em 0.8em"
-ROWS = "font-family: var(--jp-code-font-family, monospace); margin: 0.5em 0"
-TABLES = "display: flex; flex-wrap: wrap; gap: 2em; align-items: flex-start"
+ROWS = "font-family: var(--jp-code-font-family, monospace); margin: 0.5em 0; white-space: pre; overflow-x: auto"
+TABLES = "display: flex; flex-wrap: wrap; gap: 0 2em; align-items: flex-start; overflow-x: auto"
 COLORS = {"passed": "#117733", "failed": "#cc6677", "blank": "#999999"}  # beside the words, never instead of them
 
 
