@@ -16,6 +16,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from zerohero import checks, cli
 from zerohero.checks import Report, records
 from zerohero.grading import NotIsolated, Sandbox, classes
+from zerohero.grading.marking import Grade
 
 ROOT = Path(__file__).resolve().parent.parent
 SOLUTION = ROOT / "solutions" / "01-convolution.ipynb"
@@ -127,12 +128,31 @@ def test_a_class_is_graded_and_the_second_time_nobody_again(isolated, zerohero, 
     status, out, err = zerohero(*arguments)
     assert status == 0 and "2/2" in err
     assert "2 students, 2.5 of 5 on average" in out and "01.output_size: 1 solved" in out
+    assert "01.output_size: 1 solved; 1 × something else\n" in out  # bob's file
     assert "bob: The file is not a notebook" in out
     lines = (tmp_path / "grades.csv").read_text(encoding="utf-8").splitlines()
     assert lines[1].startswith("ann,1,1,1,1,1,5,5,") and lines[2].startswith("bob,0,0,0,0,0,0,5,")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "grades").iterdir()}
     assert zerohero(*arguments)[:2] == (status, out)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "grades").iterdir()} == before
+
+
+def test_the_summary_of_a_class_counts_each_student_once_in_each_line(tmp_path):
+    from zerohero.cli.grade import summary
+
+    def graded(student, point=0, mistakes=(), blanks=()):
+        return Grade(
+            student, "x.ipynb", {"01.output_size": point}, {"01.output_size": m for m in mistakes}, list(blanks)
+        )
+
+    grades = [graded("ann", 1), graded("bob", 0, ["floor"]), graded("cem", 0, ["floor"]), graded("dora", 0)]
+    grades += [graded(f"student {n}", 0, [f"mistake {n}"]) for n in range(4)]
+    grades += [graded("emil", 0, [], ["01.output_size"])]
+    line = summary(grades, tmp_path / "grades.csv")[1]
+    assert line == (
+        "  01.output_size: 1 solved; 2 × floor; 1 × mistake 0; 1 × mistake 1; 3 × something else; 1 not written"
+    )
+    assert sum(map(int, re.findall(r"(?:: |; )(\d+) ", line))) == len(grades)
 
 
 def test_the_seed_that_the_command_shows_is_the_one_of_the_library():

@@ -47,15 +47,18 @@ def grade(
 
 
 def summary(grades: list, out: Path) -> list[str]:
-    """What a lecturer wants to know first: how many solved what, and by which mistakes the others failed."""
+    """What a lecturer wants to know first: how many solved what, and why the others didn't."""
     count, tasks = len(grades), list(grades[0].points)
     mean = sum(g.total for g in grades) / count
     lines = [f"{count} student{'s' * (count != 1)}, {mean:.1f} of {len(tasks)} on average"]
     for task in tasks:
         solved = sum(g.points[task] for g in grades)
-        mistakes = Counter(g.mistakes[task] for g in grades if task in g.mistakes)
-        often = "".join(f"; {times} × {name}" for name, times in mistakes.most_common(3))
-        lines.append(f"  {task}: {solved} solved{often}")
+        often = Counter(g.mistakes[task] for g in grades if task in g.mistakes).most_common(3)
+        blank = sum(task in g.blanks for g in grades)
+        others = count - solved - blank - sum(times for _, times in often)
+        parts = [f"{solved} solved", *(f"{times} × {name}" for name, times in often)]
+        parts += [f"{others} × something else"] * (others > 0) + [f"{blank} not written"] * (blank > 0)
+        lines.append(f"  {task}: {'; '.join(parts)}")
     notes = [f"  {g.student}: {g.note}" for g in grades if g.note]
     if notes:
         lines += ["About the files:", *notes[:10], *([f"  and {len(notes) - 10} more"] if notes[10:] else [])]

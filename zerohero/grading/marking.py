@@ -39,6 +39,8 @@ class Grade:
         Task's name to 1 or 0.
     mistakes : dict
         Task's name to the name of the misconception, for those that were recognised.
+    blanks : list of str
+        Names of the tasks that were not written.
     note : str
         What is wrong with the file as a whole, if anything is.
     key : str
@@ -49,6 +51,7 @@ class Grade:
     file: str
     points: dict[str, int]
     mistakes: dict[str, str] = field(default_factory=dict)
+    blanks: list[str] = field(default_factory=list)
     note: str = ""
     key: str = ""
 
@@ -65,7 +68,8 @@ def mark(job: Job) -> tuple[Grade, str]:
         note = " ".join(found[0].sentences)[:300]  # the same for all tasks: about the file
     points = {report.task.name: int(report.passed) for report in found}
     mistakes = {report.task.name: report.diagnosis for report in found if report.diagnosis}
-    grade = Grade(job.student, job.file, points, mistakes, note, job.key)
+    blanks = [report.task.name for report in found if report.status == "blank"]
+    grade = Grade(job.student, job.file, points, mistakes, blanks, note, job.key)
     return grade, feedback.page(job.student, job.exercise, found, job.trouble)
 
 
@@ -106,5 +110,3 @@ def close_sandbox() -> None:
     if sandbox is not None:
         sandbox.close()
         _mine.sandbox = None
-
-

@@ -132,7 +132,10 @@ def build_all(root: Path, check: bool = False) -> tuple[list[str], list[str]]:
     """
     solutions = sorted((root / "solutions").glob("*.ipynb"))
     if not solutions:
-        raise FileNotFoundError(f"exercises: {root / 'solutions'} holds no notebooks to make exercises from")
+        raise FileNotFoundError(
+            f"exercises: {root / 'solutions'} holds no notebooks to make exercises from; go to your copy "
+            "of the course, or name it with --folder"
+        )
     wanted, written, problems = {}, [], []
     for path in solutions:
         try:
