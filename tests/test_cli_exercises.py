@@ -140,14 +140,13 @@ def test_a_class_is_graded_and_the_second_time_nobody_again(isolated, zerohero, 
 def test_the_summary_of_a_class_counts_each_student_once_in_each_line(tmp_path):
     from zerohero.cli.grade import summary
 
-    def graded(student, point=0, mistakes=(), blanks=()):
-        return Grade(
-            student, "x.ipynb", {"01.output_size": point}, {"01.output_size": m for m in mistakes}, list(blanks)
-        )
+    def graded(student, point=0, mistake=None, blanks=()):
+        mistakes = {"01.output_size": mistake} if mistake else {}
+        return Grade(student, "x.ipynb", {"01.output_size": point}, mistakes, list(blanks))
 
-    grades = [graded("ann", 1), graded("bob", 0, ["floor"]), graded("cem", 0, ["floor"]), graded("dora", 0)]
-    grades += [graded(f"student {n}", 0, [f"mistake {n}"]) for n in range(4)]
-    grades += [graded("emil", 0, [], ["01.output_size"])]
+    grades = [graded("ann", 1), graded("bob", 0, "floor"), graded("cem", 0, "floor"), graded("dora", 0)]
+    grades += [graded(f"student {n}", 0, f"mistake {n}") for n in range(4)]
+    grades += [graded("emil", 0, blanks=["01.output_size"])]
     line = summary(grades, tmp_path / "grades.csv")[1]
     assert line == (
         "  01.output_size: 1 solved; 2 × floor; 1 × mistake 0; 1 × mistake 1; 3 × something else; 1 not written"
