@@ -495,10 +495,10 @@ cells = [{HONEST!r}, '''def output_size(*a, **k):
     import os, ctypes
     made = ctypes.CDLL(None).unshare(0x10000000)
     write = []
-    for place in ("/", "/tmp", os.path.dirname(os.__file__)):
+    for place in ("/", "/scratch", os.path.dirname(os.__file__)):
         try: open(place + "/new", "w"); write.append(place)
         except OSError: pass
-    raise ValueError(f"{{os.listdir('/tmp')}} {{os.getppid()}} {{made}} {{write}} {{os.path.exists('/proc/1')}}")
+    raise ValueError(f"{{os.listdir('/scratch')}} {{os.getppid()}} {{made}} {{write}} {{os.path.exists('/proc/1')}}")
 ''']
 with Sandbox() as box:
     print(os.getuid())
@@ -516,7 +516,7 @@ def test_an_ordinary_user_has_the_sandbox_too_by_user_namespaces(box, tmp_path):
         pytest.skip(done.stderr.splitlines()[-1])
     user, honest, hostile = done.stdout.splitlines()
     assert user == "54321" and honest.startswith("passed"), done.stderr
-    assert "ValueError: ['new'] 0 -1 ['/tmp'] False" in hostile
+    assert "ValueError: ['new'] 0 -1 ['/scratch'] False" in hostile
 
 
 # --- pages ----------------------------------------------------------------------------------------------------

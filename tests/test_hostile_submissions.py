@@ -406,9 +406,9 @@ def test_nothing_of_the_machine_can_be_written_to(box):
 def test_the_disk_is_not_filled(box):
     body = TRY + (
         "def fill():\n    for n in range(10**6):\n"
-        "        with open(f'/tmp/{n}', 'wb') as file: file.write(bytes(10**6))\n"
-        "attempt('fill', fill)\nout.append(len(os.listdir('/tmp')))\n"
-        "attempt('sparse', lambda: os.truncate('/tmp/0', 1 << 40))"
+        "        with open(f'/scratch/{n}', 'wb') as file: file.write(bytes(10**6))\n"
+        "attempt('fill', fill)\nout.append(len(os.listdir('/scratch')))\n"
+        "attempt('sparse', lambda: os.truncate('/scratch/0', 1 << 40))"
     )
     said = told(box, body, seconds=10.0)
     assert "fill:OSError 9 " in said, said  # 8 MB
@@ -457,8 +457,8 @@ def test_no_rights_are_to_be_had(box):
         "attempt('groups', lambda: os.setgroups([0]))\nattempt('nice', lambda: os.nice(-5))\n"
         "attempt('unshare', lambda: libc.unshare(0x10000000))\n"
         "attempt('clone', lambda: libc.syscall(56, 0x10000011, 0, 0, 0, 0))\n"
-        "attempt('mount', lambda: libc.mount(b'none', b'/tmp', b'tmpfs', 0, None))\n"
-        "attempt('chroot', lambda: os.chroot('/tmp'))\nattempt('keys', lambda: libc.syscall(250, 0, -3, 1))\n"
+        "attempt('mount', lambda: libc.mount(b'none', b'/scratch', b'tmpfs', 0, None))\n"
+        "attempt('chroot', lambda: os.chroot('/scratch'))\nattempt('keys', lambda: libc.syscall(250, 0, -3, 1))\n"
         "attempt('shared', lambda: libc.shmget(7, 4096, 0o1666))\n"
         "attempt('host', lambda: libc.sethostname(b'x', 1))\nout.append(os.uname().nodename)"
     )
@@ -510,7 +510,7 @@ def test_a_daemon_does_not_outlive_its_student(box):
         "import os\n    os.chdir('/')",
         "np.random.seed = np.save = None",
         "import atexit, time\n    atexit.register(time.sleep, 60)",
-        "import os\n    os.symlink('/etc/passwd', f'/tmp/outputs.npz{os.urandom(8).hex()}')",
+        "import os\n    os.symlink('/etc/passwd', f'/scratch/outputs.npz{os.urandom(8).hex()}')",
     ],
 )
 def test_what_does_no_harm_costs_no_point(box, mischief):
@@ -522,9 +522,9 @@ def test_what_does_no_harm_costs_no_point(box, mischief):
 
 
 def test_one_student_leaves_nothing_for_the_next(box):
-    write = "import os\nopen('/tmp/answers', 'w').write('1')\nos.environ['ANSWERS'] = '1'\n"
-    assert "answers" in told(box, write + "out.append(os.listdir('/tmp'))")
-    said = told(box, "import os\nout.append(os.listdir('/tmp'))\nout.append('ANSWERS' in os.environ)")
+    write = "import os\nopen('/scratch/answers', 'w').write('1')\nos.environ['ANSWERS'] = '1'\n"
+    assert "answers" in told(box, write + "out.append(os.listdir('/scratch'))")
+    said = told(box, "import os\nout.append(os.listdir('/scratch'))\nout.append('ANSWERS' in os.environ)")
     assert "[] False" in said
 
 

@@ -20,6 +20,7 @@ NEW_NAMES, NEW_IPC, NEW_NETWORK, NEW_CGROUP = 0x0400_0000, 0x0800_0000, 0x4000_0
 NEW_ANYTHING = NEW_MOUNTS | NEW_USER | NEW_PIDS | NEW_NAMES | NEW_IPC | NEW_NETWORK | NEW_CGROUP
 READ_ONLY, NO_SETUID, NO_DEVICES, NO_PROGRAMS, REMOUNT, BIND, RECURSIVE, PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
 DETACH = 2
+SCRATCH = "/scratch"  # where a student's process may write; not /tmp, where a checkout or its Python may lie
 MOUNT_SETATTR = 442  # the same number on every architecture; Linux 5.12
 NO_NEW_PRIVILEGES, SECCOMP, SECCOMP_FILTER = 38, 22, 2
 DEVICES = ("null", "zero", "full", "random", "urandom")
@@ -94,7 +95,7 @@ def enter_own_root(root: Path, shown: Sequence[Path], emptied: Path, kept: Seque
     _mount("tmpfs", inside, "tmpfs", NO_SETUID | NO_DEVICES, "size=1m,mode=755")
     for name in kept:
         _show(emptied / name, root, source=emptied / name)
-    (root / "tmp").mkdir(exist_ok=True)
+    (root / SCRATCH[1:]).mkdir()
     _set_attributes(root, READ_ONLY | NO_SETUID)
     os.chdir(root)
     _call("pivot_root", b".", b".")
@@ -152,21 +153,21 @@ def _set_attributes(path: Path, attributes: int) -> None:
 
 
 def give_up_everything(user: int, disk: int, limits: dict[str, int]) -> None:
-    """In the first process of new namespaces: a memory disk at /tmp, another user, no rights, limits, fewer calls.
+    """In the first process of new namespaces: a memory disk at SCRATCH, another user, no rights, limits, fewer calls.
 
     Parameters
     ----------
     user : int
         The number of a user that nobody is; taken on if this process is root.
     disk : int
-        Bytes that may be written under /tmp.
+        Bytes that may be written there.
     limits : dict
         As in `limit`.
     """
     flags = NO_SETUID | NO_DEVICES | NO_PROGRAMS
-    _mount("tmpfs", "/tmp", "tmpfs", flags, f"size={disk},nr_inodes=1000,mode=1777")
+    _mount("tmpfs", SCRATCH, "tmpfs", flags, f"size={disk},nr_inodes=1000,mode=1777")
     _call("sethostname", b"sandbox", 7)
-    os.chdir("/tmp")
+    os.chdir(SCRATCH)
     if os.geteuid() == 0:
         os.setgroups([])
         os.setresgid(user, user, user)

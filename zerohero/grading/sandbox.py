@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zerohero.grading.isolation import DEVICES, SYSTEM, NotIsolated
+from zerohero.grading.isolation import DEVICES, SCRATCH, SYSTEM, NotIsolated
 
 PACKAGE = Path(__file__).resolve().parent.parent
 HIDDEN = PACKAGE / "checks"  # holds the right answers; of it, students' processes see what runs and reports
 ENVIRONMENT = {
-    "HOME": "/tmp", "TMPDIR": "/tmp", "MPLCONFIGDIR": "/tmp", "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin",
+    "HOME": SCRATCH, "TMPDIR": SCRATCH, "MPLCONFIGDIR": SCRATCH, "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin",
     "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1",
     "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1",
 }  # fmt: skip
