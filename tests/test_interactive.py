@@ -79,6 +79,22 @@ EXPLORERS = {
         [{"n1": 5 * r} for r in (1, 2, 3, 4, 5, -1, -2, -3, -4)],
     ),
     "filter_watcher": (watched, [{"snapshot": s % 4} for s in range(9)]),
+    "engine_race": (
+        lambda: interactive.engine_race(np.eye(8), {"loops": 100.0, "numba": 0.01}),
+        [{"step": s} for s in range(1, 10)],
+    ),
+    "thread_explorer": (
+        lambda: interactive.thread_explorer((10, 14), (4, 4), (3, 5)),
+        [{"thread_x": s % 4} for s in range(1, 10)],
+    ),
+    "training_bill": (
+        lambda: interactive.training_bill({"small": 2.0, "large": 10.0}, {"slow": 1e3, "fast": 1e6}),
+        [{"epochs": 10 * s} for s in range(1, 10)],
+    ),
+    "depth_explorer": (
+        lambda: interactive.depth_explorer({"sigmoid": {"plain": [[0.1] * d for d in range(1, 8)]}}),
+        [{"blocks": 1 + s % 7} for s in range(9)],
+    ),
 }
 
 
@@ -197,6 +213,10 @@ def test_a_notebook_gets_widget_picture_and_words(explorer, notebook):
 def test_static_asks_for_the_picture_alone(name):
     arguments = {"backprop_stepper": lambda: (tape()[0],), "shift_explorer": lambda: (halves, stroke())}
     arguments["capsule_sliders"] = capsules
+    arguments["engine_race"] = lambda: (np.eye(8), {"loops": 100.0, "numba": 0.01})
+    arguments["thread_explorer"] = lambda: ((10, 14), (4, 4))
+    arguments["training_bill"] = lambda: ({"small": 2.0}, {"slow": 1e3})
+    arguments["depth_explorer"] = lambda: ({"sigmoid": {"plain": [[1.0], [0.1, 1.0]]}},)
     fig = getattr(interactive, name)(*arguments.get(name, tuple)(), static=True)
     assert isinstance(fig, Picture) and len(fig.alt) > 40
 

@@ -16,6 +16,7 @@ from matplotlib.text import Text
 
 import zerohero as zh
 from zerohero import visualize
+from zerohero.benchmark import Roofline
 from zerohero.visualize import arrays, geometry, graphs, learning, style
 from zerohero.visualize.steps import ConvolutionPicture, PoolingPicture
 
@@ -52,6 +53,7 @@ def history():
     )
 
 
+NORMS = {"plain": [[1.0], [0.1, 1.0]], "residual": [[1.0], [0.9, 1.0]]}
 EXAMPLES = {
     "number_grid": lambda: visualize.number_grid(X, title="The slide's input", highlight=(0, 1, 3, 3)),
     "image": lambda: visualize.image(np.eye(9), title="A stroke"),
@@ -77,10 +79,27 @@ EXAMPLES = {
     "face_votes": lambda: visualize.face_votes(PARTS, PARTS, title="A face"),
     "reconstructions": lambda: visualize.reconstructions(np.ones((4, 8, 8)), np.zeros((4, 8, 8)), "abcd"),
     "perturbation_grid": lambda: visualize.perturbation_grid(np.ones((16, 11, 28, 28))),
+    "error_chart": lambda: visualize.error_chart({"2011": 25.8, "AlexNet": 16.4, "ResNet": 3.57}, human=5.1),
+    "cost_bars": lambda: visualize.cost_bars([("conv1", 35_000, 105_000_000), ("fc6", 37_000_000, 37_000_000)]),
+    "durations": lambda: visualize.durations({"one core": 3e6, "a GPU": 2e4}),
+    "compare_curves": lambda: visualize.compare_curves({"ReLU": [2.3, 0.4], "tanh": [[2.2, 0.5], [2.4, 0.7]]}),
+    "roofline": lambda: visualize.roofline(
+        Roofline({"product": 100.0}, bandwidth=40.0, threads=1), {"loops": (1.0, 0.1)}
+    ),
+    "race": lambda: visualize.race(np.eye(8), {"loops": 8.0, "numba": 0.5}, 1.0),
+    "thread_grid": lambda: visualize.thread_grid((5, 6), (2, 4)),
+    "paths": lambda: visualize.paths("x", [["conv", "ReLU"], []], "add"),
+    "connectivity": lambda: visualize.connectivity({"dense": np.tri(5)}),
+    "gradient_depth": lambda: visualize.gradient_depth(NORMS, depth=2),
+    "evolution": lambda: visualize.evolution(
+        {"AlexNet": {"layers": 8, "error": 18.2}, "VGG": {"layers": 16, "error": 9}}
+    ),
+    "size_and_error": lambda: visualize.size_and_error({"ResNet": {"34": (21.8, 26.73), "152": (60.2, 22.16)}}),
 }
 NOT_PICTURES = {
     "use_style", "COLORS", "CYCLE", "DIVERGING", "SEQUENTIAL", "Picture", "subplots", "show", "describe", "as_array",
-    "output_size", "receptive_field_size", "confusion_counts", "mean_interval", "PERTURBATIONS", "perturbations",
+    "output_size", "receptive_field_size",
+    "duration", "short_time", "percent", "confusion_counts", "mean_interval", "PERTURBATIONS", "perturbations",
 }  # fmt: skip
 
 
