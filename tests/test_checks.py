@@ -297,7 +297,7 @@ def test_slips_of_the_pen_are_caught(exercise, monkeypatch):
             else:
                 caught += 1
     assert caught > 20
-    assert caught >= 0.95 * (caught + len(survived)), survived
+    assert caught >= 0.98 * (caught + len(survived)), survived
     explained = {key for key in SURVIVORS if key[0].startswith(exercise)}
     assert set(survived) == explained, "list each survivor with its reason, and none that is caught"
 
