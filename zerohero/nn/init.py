@@ -117,7 +117,7 @@ def he_convolutions(model: Any, *, rng: np.random.Generator | None = None) -> No
     --------
     >>> from zerohero import nn
     >>> model = nn.Sequential(nn.Conv2d(8, 50, 3), nn.Linear(2, 2))
-    >>> he_convolutions(model)
+    >>> he_convolutions(model, rng=np.random.default_rng(0))
     >>> round(float(model[0].weight.data.std()), 2), model[0].bias.data.max()  # √(2 / 72) = 0.17
     (0.17, np.float32(0.0))
     """
