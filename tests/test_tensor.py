@@ -594,3 +594,59 @@ def test_a_leaf_can_be_copied_and_the_copy_is_its_own():
     twin.data += 1
     assert x.grad is None
     np.testing.assert_array_equal(x.data, [1, 2])
+
+
+# ---- whose array a gradient is ----------------------------------------------------------------------------
+
+
+def test_a_leaf_keeps_without_a_copy_the_array_that_a_rule_made_for_it():
+    made = []
+
+    @operation
+    def doubled(x):
+        return 2 * x
+
+    @doubled.gradient
+    def doubled_gradient(grad):
+        made.append(2 * grad)
+        return made[0]
+
+    x = zh.Tensor(np.ones(3), requires_grad=True)
+    doubled(x).sum().backward()
+    assert x.grad is made[0]
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_no_two_gradients_share_memory(hooked):
+    a, b = (zh.Tensor(np.ones((2, 3)), requires_grad=True) for _ in range(2))
+    given, seen = np.ones(6), []
+    if hooked:
+        a.register_hook(seen.append)
+    y = (a + b).reshape(6) + (a * 2).reshape(6)
+    y.backward(given)
+    assert not np.shares_memory(a.grad, b.grad)
+    assert not any(np.shares_memory(leaf.grad, other) for leaf in (a, b) for other in (given, *seen))
+
+
+@pytest.mark.parametrize(
+    "gradients",
+    [
+        lambda grad, a, b: (grad, grad),
+        lambda grad, a, b: ((twice := 2 * grad), twice),
+        lambda grad, a, b: ((twice := 2 * grad), twice[:]),
+        lambda grad, a, b: (a, b[::1]),
+        lambda grad, a, b: ((both := np.ones((2, 3)))[0], both[1]),
+    ],
+    ids=["that of the output", "one for both", "a view of the other's", "those kept", "two parts of one array"],
+)
+def test_a_gradient_that_somebody_else_holds_is_copied(gradients):
+    @operation(inputs=2)
+    def add(a, b):
+        return a + b
+
+    add.gradient(gradients)
+    a, b = (zh.Tensor(np.full(3, value), requires_grad=True) for value in (2.0, 3.0))
+    given = np.ones(3)
+    add(a, b).backward(given)
+    a.grad[:], b.grad[:] = 7, 8
+    assert (a.grad == 7).all() and (given == 1).all() and (a.data == 2).all() and (b.data == 3).all()

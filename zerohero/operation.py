@@ -229,7 +229,15 @@ class Call:
                 f"({', '.join(names)})"
             )
         named = dict(zip(names, result, strict=True))
+        known = {id(owner(array)) for array in _arrays([grad, *self.kept.values()])}
+        found = [id(owner(array)) for array in _arrays(result)]
+        self.shared = known | {each for each in found if found.count(each) > 1}
         return {name: self._fit(named[name], name) for name in self.needs if named.get(name) is not None}
+
+    def made(self, gradient: Any) -> bool:
+        """Whether an array that `gradients` gave belongs to nobody else, so that its receiver may keep it uncopied."""
+        base = owner(gradient)
+        return base.size == gradient.size and id(base) not in self.shared
 
     def _fit(self, gradient: Any, name: str) -> Any:
         """The gradient in the shape of its input: un-broadcast, or with the added leading axes taken off."""
@@ -307,6 +315,22 @@ def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
     gradient = gradient.sum(axis=tuple(range(extra))) if extra > 0 else gradient
     stretched = tuple(i for i, (n, now) in enumerate(zip(shape, gradient.shape)) if n == 1 and now != 1)
     return gradient.sum(axis=stretched, keepdims=True) if stretched else gradient
+
+
+def owner(array: Any) -> Any:
+    """The array that holds the memory of `array`: itself, unless it is a view."""
+    while isinstance(base := getattr(array, "base", None), type(array)):
+        array = base
+    return array
+
+
+def _arrays(values: Iterable[Any]) -> Iterable[Any]:
+    """The arrays among `values`, those in lists and tuples too."""
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            yield from _arrays(value)
+        elif hasattr(value, "dtype"):
+            yield value
 
 
 def engine_of(value: Any) -> str:

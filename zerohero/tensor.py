@@ -71,8 +71,8 @@ class Node:
         """The tensors that went in, in order (arrays and numbers left out)."""
         return [t for value in self.inputs.values() for t in _listed(value) if isinstance(t, Tensor)]
 
-    def backward(self, grads: list[Any]) -> list[tuple[Tensor, Any]]:
-        """From the gradients of the outputs to (input, gradient) pairs."""
+    def backward(self, grads: list[Any]) -> list[tuple[Tensor, Any, bool]]:
+        """From the gradients of the outputs to (input, gradient, whether nobody else holds it)."""
         if self.call is None:
             raise RuntimeError(
                 f"backward: the tape through {self.operation.name} was used already and let go; compute the loss "
@@ -86,7 +86,7 @@ class Node:
         result = call.gradients(tuple(filled) if self.outputs > 1 else filled[0])
         self.call = None  # what was kept for the gradient is free again
         return [
-            (tensor, gradient)
+            (tensor, gradient, call.made(gradient))
             for name, value in result.items()
             for tensor, gradient in zip(_listed(self.inputs[name]), _listed(value), strict=True)
             if isinstance(tensor, Tensor) and tensor.requires_grad
@@ -169,10 +169,12 @@ class Tensor:
         RuntimeError
             If nothing here requires a gradient, `grad` is missing, or the tape was used already.
         """
-        for tensor, gradient in _walk(self, grad):
+        for tensor, gradient, own in _walk(self, grad):
             if tensor.node is None:
+                own = own or tensor.grad is not None
                 total = gradient if tensor.grad is None else tensor.grad + gradient
-                tensor.grad = array_module(total).array(total)  # its own, and an array even without axes
+                xp = array_module(total)
+                tensor.grad = xp.asarray(total) if own else xp.array(total)  # its own, an array even without axes
 
     def register_hook(self, hook: Callable[[Any], Any]) -> Callable[[], None]:
         """Call `hook(gradient)` when this tensor's gradient is complete; what it returns, if anything, replaces it.
@@ -378,7 +380,7 @@ def grad(output: Tensor, inputs: Tensor | Sequence[Tensor]) -> Any:
         if not isinstance(tensor, Tensor) or not tensor.requires_grad:
             raise ValueError(f"grad: inputs[{position}] needs to be a Tensor that requires a gradient")
     asked = {id(tensor) for tensor in wanted}
-    found = {id(tensor): gradient.copy() for tensor, gradient in _walk(output, None) if id(tensor) in asked}
+    found = {id(tensor): gradient.copy() for tensor, gradient, _ in _walk(output, None) if id(tensor) in asked}
     result = [found.get(id(tensor), array_module(tensor.data).zeros_like(tensor.data)) for tensor in wanted]
     return result[0] if isinstance(inputs, Tensor) else result
 
@@ -461,8 +463,11 @@ def move(array: Any, device: str) -> Any:
 # ---- the tape -------------------------------------------------------------------------------------------
 
 
-def _walk(output: Tensor, grad: Any) -> Iterator[tuple[Tensor, Any]]:
-    """Every tensor that `output` was computed from, with its complete gradient, latest first."""
+def _walk(output: Tensor, grad: Any) -> Iterator[tuple[Tensor, Any, bool]]:
+    """Every tensor that `output` was computed from, with its complete gradient, latest first.
+
+    The third value says whether nobody else holds the gradient's array: then it may be kept without a copy.
+    """
     if not isinstance(output, Tensor) or not output.requires_grad:
         raise RuntimeError("backward: nothing here requires a gradient; make a Tensor with requires_grad=True first")
     if grad is None:
@@ -474,13 +479,14 @@ def _walk(output: Tensor, grad: Any) -> Iterator[tuple[Tensor, Any]]:
     grad = _gradient_given(grad, output, "backward", "grad")
     if grad.shape != output.shape:
         raise ValueError(f"backward: grad needs the result's shape {output.shape}, but has {grad.shape}")
-    sums: dict[int, Any] = {id(output): grad}
+    sums: dict[int, tuple[Any, bool]] = {id(output): (grad, False)}
     arrived: dict[int, dict[int, Any]] = {}  # complete gradients of a node's outputs, by position
     for item in _latest_first(output):
         if isinstance(item, Tensor):
-            total = sums.pop(id(item), None)
-            if total is None:
+            if id(item) not in sums:
                 continue
+            total, own = sums.pop(id(item))
+            own = own and not item.hooks  # a hook may have kept what it saw
             for hook in list(item.hooks.values()):
                 replaced = hook(total)
                 if replaced is not None:
@@ -490,15 +496,16 @@ def _walk(output: Tensor, grad: Any) -> Iterator[tuple[Tensor, Any]]:
                         f"register_hook: the hook needs to return the gradient's shape {item.shape}, "
                         f"but returned {total.shape}"
                     )
-            yield item, total
+            yield item, total, own
             if item.node is not None:
                 arrived.setdefault(id(item.node), {})[item.position] = total
         elif id(item) in arrived:
             found = arrived.pop(id(item))
-            for tensor, gradient in item.backward([found.get(i) for i in range(item.outputs)]):
+            for tensor, gradient, own in item.backward([found.get(i) for i in range(item.outputs)]):
                 gradient = gradient.astype(tensor.dtype, copy=False)
-                before = sums.get(id(tensor))
-                sums[id(tensor)] = gradient if before is None else before + gradient
+                if id(tensor) in sums:
+                    gradient, own = sums[id(tensor)][0] + gradient, True
+                sums[id(tensor)] = gradient, own
 
 
 def _latest_first(output: Tensor) -> list[Tensor | Node]:
