@@ -31,7 +31,10 @@ from zerohero.tensor import Tensor, grad, grad_check, no_grad
 __version__ = "0.1.0"
 
 # opened on first use: name -> where it is
-_ROOMS = ("checks", "datasets", "interactive", "models", "nn", "optim", "recipes", "training", "visualize", "weights")
+_ROOMS = (
+    "checks", "datasets", "interactive", "limits", "models", "nn", "optim", "recipes", "training", "visualize",
+    "weights",
+)  # fmt: skip
 _LATER = {
     "check": "zerohero.checks",
     "doctor": "zerohero.diagnosis",
@@ -40,7 +43,7 @@ _LATER = {
 }
 
 if TYPE_CHECKING:
-    from zerohero import checks, datasets, interactive, models, nn, optim, recipes, training, visualize, weights
+    from zerohero import checks, datasets, interactive, limits, models, nn, optim, recipes, training, visualize, weights
     from zerohero.checkpoints import load_weights, save_weights
     from zerohero.checks import check
     from zerohero.diagnosis import doctor
@@ -71,6 +74,7 @@ __all__ = [
     "grad_check",
     "interactive",
     "leaky_relu",
+    "limits",
     "linear",
     "load_weights",
     "local_response_norm",
