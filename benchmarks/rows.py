@@ -19,6 +19,7 @@ from benchmarks.peers import capsnet, conv, lenet, training
 from benchmarks.peers.capsule_layer import LAYOUTS
 from zerohero.ops.loss import cross_entropy
 from zerohero.optim import Adam
+from zerohero.stepping import Stepper
 
 EAGER, COMPILED = "PyTorch eager", "torch.compile"
 FLOAT = 4  # bytes of a float32
@@ -236,16 +237,17 @@ def _step_contest(
 
 
 def our_stepper(model: Any, images: Any, labels: Any) -> Callable[[], list[Any]]:
-    """As `benchmarks.peers.training.stepper`: the loss that `training.fit` would take, without scores."""
-    optimizer = Adam(model.parameters(), lr=1e-3)
+    """As `benchmarks.peers.training.stepper`: the loss and the steps that `training.fit` would take, without scores."""
+
+    def loss_of(model: Any, images: Any, labels: Any) -> tuple[Any, None]:
+        output = model(zh.Tensor(images))
+        return model.loss(output, images, labels) if hasattr(model, "loss") else cross_entropy(output, labels), None
+
+    take_step = Stepper(model, Adam(model.parameters(), lr=1e-3), loss_of)
 
     def step() -> list[Any]:
-        optimizer.zero_grad()
-        output = model(zh.Tensor(images))
-        loss = model.loss(output, images, labels) if hasattr(model, "loss") else cross_entropy(output, labels)
-        loss.backward()
-        optimizer.step()
-        return [loss.data, *(parameter.grad for parameter in model.parameters())]
+        loss, _ = take_step(images, labels)
+        return [loss, *(parameter.grad for parameter in model.parameters())]
 
     return step
 

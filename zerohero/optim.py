@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,19 +66,53 @@ class Optimizer:
 
     def step(self) -> None:
         """Change every parameter that has a gradient and is not frozen."""
+        self.apply(self.next_numbers())
+
+    def next_numbers(self) -> list[tuple[float, ...]]:
+        """Count a step, and say the numbers that it needs: those that change from step to step, for each parameter."""
         self.steps += 1
+        found = []
+        for _, state, settings in self.due():
+            state["count"] = state.get("count", 0) + 1
+            found.append(self.numbers(state["count"], settings | {"lr": settings["lr"] * self.factor}))
+        return found
+
+    def apply(self, numbers: Iterable[Any]) -> None:
+        """Change the parameters by a step with these numbers: `next_numbers()`, or the same as values on the GPU."""
+        for (parameter, state, settings), own in zip(self.due(), numbers, strict=True):
+            for slot in self.slots:
+                if slot not in state:
+                    state[slot] = array_module(parameter.data).zeros_like(parameter.data)
+            self.update(parameter, parameter.grad, state, settings, *own)
+
+    def due(self) -> Iterator[tuple[Tensor, dict[str, Any], dict[str, Any]]]:
+        """What is to be changed: (parameter, its state, its group's settings)."""
         states = iter(self.state)
         for group in self.groups:
             for parameter in group["params"]:
                 state = next(states)
                 if parameter.grad is not None and parameter.requires_grad:
-                    for slot in self.slots:
-                        if slot not in state:
-                            state[slot] = array_module(parameter.data).zeros_like(parameter.data)
-                    state["count"] = state.get("count", 0) + 1
-                    self.update(parameter, parameter.grad, state, group | {"lr": group["lr"] * self.factor})
+                    yield parameter, state, group
 
-    def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], settings: dict[str, Any]) -> None:
+    def counted(self) -> list[int]:
+        """How many steps were taken: in all, and for each parameter."""
+        return [self.steps, *(state.get("count", 0) for state in self.state)]
+
+    def count_from(self, counted: list[int]) -> None:
+        """Take back steps that were counted and not taken."""
+        self.steps = counted[0]
+        for state, count in zip(self.state, counted[1:], strict=True):
+            if count or "count" in state:
+                state["count"] = count
+
+    def numbers(self, count: int, settings: dict[str, Any]) -> tuple[float, ...]:
+        """What `update` needs in the step number `count` of a parameter, and what changes from step to step."""
+        raise TypeError(f"{type(self).__name__}: an optimizer needs a method numbers, and this one has none")
+
+    def update(
+        self, parameter: Tensor, gradient: Any, state: dict[str, Any], settings: dict[str, Any], *numbers: Any
+    ) -> None:
+        """Change one parameter, its state too."""
         raise TypeError(f"{type(self).__name__}: an optimizer needs a method update, and this one has none")
 
     def __repr__(self) -> str:
@@ -155,15 +189,20 @@ class SGD(Optimizer):
         number(weight_decay, "SGD", "weight_decay", low=0)
         super().__init__(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
 
-    def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], settings: dict[str, Any]) -> None:
-        momentum = settings["momentum"]
+    def numbers(self, count: int, settings: dict[str, Any]) -> tuple[float, ...]:
+        return (settings["lr"],)
+
+    def update(
+        self, parameter: Tensor, gradient: Any, state: dict[str, Any], settings: dict[str, Any], *numbers: Any
+    ) -> None:
+        (lr,), momentum = numbers, settings["momentum"]
         if settings["weight_decay"]:
             gradient = gradient + settings["weight_decay"] * parameter.data
         velocity = state["velocity"]
         velocity *= momentum
         velocity += gradient
         direction = gradient + momentum * velocity if settings["nesterov"] else velocity
-        parameter.data -= settings["lr"] * direction
+        parameter.data -= lr * direction
 
 
 class Adam(Optimizer):
@@ -210,14 +249,20 @@ class Adam(Optimizer):
         settings = dict(lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay, decoupled=decoupled)
         super().__init__(parameters, **settings)
 
-    def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], settings: dict[str, Any]) -> None:
+    def numbers(self, count: int, settings: dict[str, Any]) -> tuple[float, ...]:
         first, second = settings["betas"]
-        lr, decay, decoupled = settings["lr"], settings["weight_decay"], settings["decoupled"]
-        correction = math.sqrt(1 - second ** state["count"])
+        correction = math.sqrt(1 - second**count)
+        rate = settings["lr"] * correction / (1 - first**count)
+        shrink = 1 - settings["lr"] * settings["weight_decay"] if settings["decoupled"] else 1.0
+        return rate, settings["eps"] * correction, shrink
+
+    def update(
+        self, parameter: Tensor, gradient: Any, state: dict[str, Any], settings: dict[str, Any], *numbers: Any
+    ) -> None:
+        rate, eps, shrink = numbers
         adam_step(
-            parameter.data, gradient, state["mean"], state["square"], betas=(first, second),
-            rate=lr * correction / (1 - first ** state["count"]), eps=settings["eps"] * correction,
-            decay=0.0 if decoupled else decay, shrink=1 - lr * decay if decoupled else 1.0,
+            parameter.data, gradient, state["mean"], state["square"], betas=settings["betas"], rate=rate, eps=eps,
+            decay=0.0 if settings["decoupled"] else settings["weight_decay"], shrink=shrink,
         )  # fmt: skip
 
 

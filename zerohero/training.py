@@ -21,6 +21,7 @@ from zerohero.nn.module import Module, first_not_finite
 from zerohero.operation import array_module, engine_of
 from zerohero.ops.loss import cross_entropy
 from zerohero.optim import Adam, CosineDecay, OneCycle, Optimizer, Schedule
+from zerohero.stepping import Stepper
 from zerohero.tensor import Tensor, move, no_grad
 
 # Steps on a GPU between two looks at the loss. A look waits until the GPU has done everything it was told; in between
@@ -241,6 +242,8 @@ def fit(
     if checkpoint is not None and resume:
         _restore(checkpoint, model, optimizer, history, best, settings, epochs)
 
+    stepper = Stepper(model, optimizer, _step_of(model))
+
     def factor(step: int) -> float:
         return 1.0 if schedule is None else schedule(step, steps * epochs)
 
@@ -249,7 +252,7 @@ def fit(
             started, epoch = time.perf_counter(), len(history) + 1
             with random.seeded([seed, epoch]) as rng:
                 batches = _batches(images, labels, batch_size, augment, rng)
-                row = _epoch(model, batches, optimizer, factor, (epoch - 1) * steps, rng, bar)
+                row = _epoch(stepper, batches, factor, (epoch - 1) * steps, rng, bar)
             if held_out is not None:
                 measured = evaluate(model, held_out, batch_size=max(batch_size, 256))
                 row |= {"val_loss": measured.loss, "val_accuracy": measured.accuracy}
@@ -319,11 +322,12 @@ def _batches(images, labels, batch_size, augment, rng) -> Iterator[tuple[np.ndar
         yield images[chosen] if augment is None else augment(images[chosen], rng), labels[chosen]
 
 
-def _epoch(model, batches, optimizer, factor, first, rng, bar) -> dict[str, float]:
+def _epoch(stepper, batches, factor, first, rng, bar) -> dict[str, float]:
     """Take a step for every batch, the first of them number `first`; the means of loss and accuracy on the way."""
+    model, optimizer = stepper.model, stepper.optimizer
     model.train()
     loss_sum = correct = seen = 0.0
-    watched = (_in_one_go if _on_gpu(model) else _one_by_one)(model, enumerate(batches, first), optimizer, factor, rng)
+    watched = (_in_one_go if _on_gpu(model) else _one_by_one)(stepper, enumerate(batches, first), factor, rng)
     try:
         for steps, loss, right, count in watched:
             loss_sum, correct, seen = loss_sum + loss, correct + right, seen + count
@@ -334,28 +338,26 @@ def _epoch(model, batches, optimizer, factor, first, rng, bar) -> dict[str, floa
     return {"loss": loss_sum / seen, "accuracy": correct / seen, "lr": rate}
 
 
-def _one_by_one(model, batches, optimizer, factor, rng) -> Iterator[tuple[int, float, float, int]]:
+def _one_by_one(stepper, batches, factor, rng) -> Iterator[tuple[int, float, float, int]]:
     """Take the steps, and look at each: (1, sum of the losses, right answers, examples) of every batch."""
+    optimizer = stepper.optimizer
     for number, (images, labels) in batches:
         optimizer.factor = _finite_factor(factor, number)
-        loss, scores = _step(model, images, labels, optimizer, rng, number + 1)
+        loss, scores = _step(stepper.model, images, labels, optimizer, rng, number + 1)
         yield 1, loss * len(labels), float((scores.argmax(axis=1) == labels).sum()), len(labels)
 
 
-def _in_one_go(model, batches, optimizer, factor, rng) -> Iterator[tuple[int, float, float, int]]:
+def _in_one_go(stepper, batches, factor, rng) -> Iterator[tuple[int, float, float, int]]:
     """Take LOOK_EVERY steps at a time on the GPU, and look at them together; if one went wrong, go back and find it."""
-    step = _step_of(model)
+    model, optimizer = stepper.model, stepper.optimizer
     while True:
         before, taken, loss_sum, right = _Snapshot(model, optimizer), [], 0.0, 0.0
         for number, (images, labels) in itertools.islice(batches, LOOK_EVERY):
             taken.append((number, images, labels, rng.bit_generator.state))
             optimizer.factor = _finite_factor(factor, number)
-            optimizer.zero_grad()
             with np.errstate(all="ignore"):
-                loss, scores = step(model, images, labels)
-                loss.backward()
-                optimizer.step()
-            loss_sum = loss_sum + loss.data.astype(np.float64) * len(labels)
+                loss, scores = stepper(images, labels)
+            loss_sum = loss_sum + loss.astype(np.float64) * len(labels)
             right = right + (scores.argmax(axis=1) == labels).sum()
         if not taken:
             return

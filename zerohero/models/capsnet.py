@@ -29,6 +29,8 @@ class CapsNet(nn.Module):
     Shapes at the paper's size: (N, 1, 28, 28) → conv1 (N, 256, 20, 20) → primary (N, 1152, 8) → digits (N, 10, 16).
     """
 
+    steps_alike = True
+
     def __init__(
         self, *, image_size, in_channels, channels, types, dim, num_classes, out_dim, iterations, stop_gradient,
         reconstruction_weight, hidden, margin_weight, divide, authors_init,
@@ -167,6 +169,8 @@ def _initialise_as_the_authors(model: CapsNet) -> None:
 
 class CapsNetBaseline(nn.Module):
     """Three 5×5 convolutions and three fully connected layers; see `capsnet_baseline`."""
+
+    steps_alike = True
 
     def __init__(
         self, image_size: int, in_channels: int, num_classes: int, channels: Sequence[int], hidden: Sequence[int]

@@ -25,6 +25,8 @@ TABLE: dict[int, Sequence[int]] = {
 class DenseNet(nn.Module):
     """A 7×7 convolution, four dense blocks with transitions between, one fully connected layer; see `densenet`."""
 
+    steps_alike = True
+
     def __init__(self, depth: int, num_classes: int, in_channels: int, growth: int):
         channels = 2 * growth
         layers: dict[str, nn.Module] = {

@@ -18,6 +18,8 @@ class LeNet5(nn.Module):
     → pool (N, 16, 5, 5) → (N, 400) → fc1 (N, 120) → fc2 (N, 84) → fc3 (N, classes).
     """
 
+    steps_alike = True
+
     def __init__(self, num_classes: int, in_channels: int, image_size: int, variant: str):
         side = (image_size // 2 - 4) // 2
         self.variant = variant

@@ -24,6 +24,8 @@ TABLE: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int,
 class ResNet(nn.Module):
     """A 7×7 convolution, four stages of residual blocks and one fully connected layer; see `resnet`."""
 
+    steps_alike = True
+
     def __init__(self, depth: int, num_classes: int, in_channels: int, width: int, shortcut: str):
         block, counts = TABLE[depth]
         self.conv1 = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)

@@ -15,6 +15,8 @@ from zerohero.ops.pooling import global_avg_pool2d
 class ResNetCIFAR(nn.Module):
     """A 3×3 convolution, three stages of residual blocks and one fully connected layer; see `resnet_cifar`."""
 
+    steps_alike = True
+
     def __init__(self, depth: int, num_classes: int, in_channels: int, width: int, residual: bool):
         self.conv1 = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)

@@ -21,6 +21,8 @@ TABLE = {
 class VGG(nn.Module):
     """A column of the table and three fully connected layers; see `vgg`."""
 
+    steps_alike = True
+
     def __init__(self, column: str, num_classes: int, in_channels: int, image_size: int, width: int, hidden: int):
         layers: list[nn.Module] = []
         channels = in_channels

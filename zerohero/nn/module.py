@@ -55,6 +55,9 @@ class Module:
     ----------
     training : bool
         Set by `train()` and `eval()`; dropout and batch normalization look at it.
+    steps_alike : bool
+        Whether a training step does the same whatever the numbers are, in every step: then a GPU records it once and
+        repeats it (`zerohero.stepping`). False unless a class says so; one that counts its steps, say, must not.
 
     Examples
     --------
@@ -69,6 +72,7 @@ class Module:
     """
 
     training = True
+    steps_alike = False
 
     def forward(self, *inputs: Any) -> Any:
         raise TypeError(f"{type(self).__name__}: a Module needs a method forward(self, ...), and this one has none")

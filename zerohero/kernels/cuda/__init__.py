@@ -3,4 +3,4 @@
 What has no kernel here runs in its NumPy form: the same functions, which CuPy carries out on the GPU.
 """
 
-from zerohero.kernels.cuda import capsule, convolution, optim, pooling  # noqa: F401  (importing registers their kernels)
+from zerohero.kernels.cuda import activation, capsule, convolution, linear, optim, pooling  # noqa: F401  (they register)

@@ -3,7 +3,8 @@
 The votes û = u W of 128 digits take 94 MB at the paper's size. To compute one of their numbers again costs eight
 multiplications and no memory beyond u and W, which are small: so each kernel computes the votes that it needs, in
 registers, and lets them go. Routing needs no other array over the input capsules: the logits are b_ij = û_ij · V_j,
-where V is the sum of all v so far, an array (N, J, Q).
+where V is the sum of all v so far. Here the examples are the last axis of every array, since neighbouring threads are
+about neighbouring examples: what a warp reads then lies side by side in memory.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 from numba import cuda
 
+from zerohero.kernels.cuda import products
 from zerohero.kernels.cuda.launching import SHARED_BYTES, launch, launch_each
 from zerohero.operation import array_module
 from zerohero.ops.capsule import capsule_layer, capsule_layer_gradient, squash, squash_gradient
@@ -126,16 +128,16 @@ def layer_kernels(inside: int, parents: int, outside: int, examples: int, dtype:
         for q in range(Q):
             vote[q] = 0
         for p in range(P):
-            value = u[n, i, p]
+            value = u[i, p, n]
             for q in range(Q):
                 vote[q] += value * weight[i, p, j * Q + q]
 
     @cuda.jit(device=True)
     def dot(vote, array, n, j):
-        """û · array[n, j]."""
+        """û · array[j, :, n]."""
         total = dtype(0)
         for q in range(Q):
-            total += vote[q] * array[n, j, q]
+            total += vote[q] * array[j, q, n]
         return total
 
     @cuda.jit(device=True)
@@ -171,39 +173,41 @@ def layer_kernels(inside: int, parents: int, outside: int, examples: int, dtype:
 
     @cuda.jit
     def sums(u, weight, grown, partial):
-        """Σ_i c_ij û_ij over INPUTS input capsules, c the softmax of û · grown. partial: (I / INPUTS, N, J, Q)."""
+        """Σ_i c_ij û_ij over INPUTS input capsules, c the softmax of û · grown. partial: (I / INPUTS, J, Q, N)."""
         board = cuda.shared.array((J, examples), dtype)
         vote, total = cuda.local.array(Q, dtype), cuda.local.array(Q, dtype)
         lane, j = cuda.threadIdx.x, cuda.threadIdx.y
         example = cuda.blockIdx.x * examples + lane
-        n = min(example, len(u) - 1)  # beyond the batch, threads repeat the last example: a barrier waits for all
+        count = u.shape[2]
+        n = min(example, count - 1)  # beyond the batch, threads repeat the last example: a barrier waits for all
         for q in range(Q):
             total[q] = 0
         first = cuda.blockIdx.y * INPUTS
-        for i in range(first, min(first + INPUTS, u.shape[1])):
+        for i in range(first, min(first + INPUTS, len(u))):
             compute_vote(u, weight, n, i, j, vote)
             c = softmax(dot(vote, grown, n, j), board, lane, j)
             for q in range(Q):
                 total[q] += c * vote[q]
-        if example < len(u):
+        if example < count:
             for q in range(Q):
-                partial[cuda.blockIdx.y, n, j, q] = total[q]
+                partial[cuda.blockIdx.y, j, q, n] = total[q]
 
     @cuda.jit
     def pull(u, weight, grown, d_s, last, partial):
         """Σ_i db_ij û_ij over INPUTS input capsules: what v of iteration `last - 1` gets from the logits after it.
 
-        db gathers the gradients of the logits of iterations T - 1 … last; grown and d_s are (T, N, J, Q).
+        db gathers the gradients of the logits of iterations T - 1 … last; grown and d_s are (T, J, Q, N).
         """
         board = cuda.shared.array((J, examples), dtype)
         vote, total = cuda.local.array(Q, dtype), cuda.local.array(Q, dtype)
         lane, j = cuda.threadIdx.x, cuda.threadIdx.y
         example = cuda.blockIdx.x * examples + lane
-        n = min(example, len(u) - 1)
+        count = u.shape[2]
+        n = min(example, count - 1)
         for q in range(Q):
             total[q] = 0
         first = cuda.blockIdx.y * INPUTS
-        for i in range(first, min(first + INPUTS, u.shape[1])):
+        for i in range(first, min(first + INPUTS, len(u))):
             compute_vote(u, weight, n, i, j, vote)
             d_logit = dtype(0)
             for t in range(last, len(grown)):
@@ -211,13 +215,13 @@ def layer_kernels(inside: int, parents: int, outside: int, examples: int, dtype:
                 d_logit += logit_gradient(vote, c, d_s[t], board, n, lane, j)
             for q in range(Q):
                 total[q] += d_logit * vote[q]
-        if example < len(u):
+        if example < count:
             for q in range(Q):
-                partial[cuda.blockIdx.y, n, j, q] = total[q]
+                partial[cuda.blockIdx.y, j, q, n] = total[q]
 
     @cuda.jit
     def gradients(u, weight, grown, d_s, v, through, d_u, d_weight):
-        """The gradients of u (N, I, P) and weight (I, P, J·Q). A block has one input capsule to itself.
+        """The gradients of u (I, P, N) and weight (I, P, J·Q). A block has one input capsule to itself.
 
         It goes through the batch tile by tile. The gradients of a tile's votes are shared, so that the threads can
         then change sides: for d_u a thread sums over J·Q for one number of one example, for d_weight it sums over
@@ -228,12 +232,12 @@ def layer_kernels(inside: int, parents: int, outside: int, examples: int, dtype:
         vote, d_vote = cuda.local.array(Q, dtype), cuda.local.array(Q, dtype)
         mine = cuda.local.array(own, dtype)
         i, lane, j = cuda.blockIdx.x, cuda.threadIdx.x, cuda.threadIdx.y
-        thread = j * examples + lane
+        count, thread = u.shape[2], j * examples + lane
         for e in range(own):
             mine[e] = 0
-        for start in range(0, len(u), examples):
-            n = min(start + lane, len(u) - 1)
-            inside = min(examples, len(u) - start)  # examples in this tile
+        for start in range(0, count, examples):
+            n = min(start + lane, count - 1)
+            inside = min(examples, count - start)  # examples in this tile
             compute_vote(u, weight, n, i, j, vote)
             for q in range(Q):
                 d_vote[q] = 0
@@ -242,12 +246,12 @@ def layer_kernels(inside: int, parents: int, outside: int, examples: int, dtype:
                 t = len(grown) - 1 - back
                 c = softmax(dot(vote, grown[t], n, j), board, lane, j)
                 for q in range(Q):
-                    d_vote[q] += c * d_s[t, n, j, q]
+                    d_vote[q] += c * d_s[t, j, q, n]
                 if not through or t == 0:
                     break  # the same for all threads of the block, as the barriers need it
                 d_logit += logit_gradient(vote, c, d_s[t], board, n, lane, j)
                 for q in range(Q):
-                    d_vote[q] += d_logit * v[t - 1, n, j, q]  # logits had grown by û · v
+                    d_vote[q] += d_logit * v[t - 1, j, q, n]  # logits had grown by û · v
             for q in range(Q):
                 d_votes[j * Q + q, lane] = d_vote[q]
             cuda.syncthreads()
@@ -256,14 +260,14 @@ def layer_kernels(inside: int, parents: int, outside: int, examples: int, dtype:
                 for k in range(J * Q):
                     total += weight[i, p, k] * d_votes[k, lane]
                 if lane < inside:
-                    d_u[n, i, p] = total
+                    d_u[i, p, n] = total
             for e in range(own):
                 entry = thread + e * threads
                 if entry < P * J * Q:
                     p, k = entry // (J * Q), entry % (J * Q)
                     total = dtype(0)
                     for other in range(inside):
-                        total += u[start + other, i, p] * d_votes[k, other]
+                        total += u[i, p, start + other] * d_votes[k, other]
                     mine[e] += total
             cuda.syncthreads()  # all have read the tile before the next one is written
         for e in range(own):
@@ -277,25 +281,25 @@ def layer_kernels(inside: int, parents: int, outside: int, examples: int, dtype:
 @capsule_layer.kernel("cupy")
 def capsule_layer_cuda(u, weight, bias, iterations, stop_gradient, save=None):
     """The first iteration is one matrix product, since all couplings are 1 / J; each later one is a launch."""
-    layer = _Layer.of(u, weight, bias)
+    layer, xp = _Layer.of(u, weight, bias), array_module(u)
     if layer is None:
         return NotImplemented
-    (n, i, p), (_, _, parents, q) = u.shape, weight.shape
-    s = (layer.u.reshape(n, i * p) @ layer.weight.reshape(i * p, parents * q)).reshape(n, parents, q)
-    s /= parents
-    states, grown = [], array_module(u).zeros_like(s)
-    for iteration in range(iterations):
-        if iteration:
-            s = layer.over_inputs(layer.kernels.sums, grown)
+    (inputs, p, n), (_, _, parents, q) = layer.u.shape, weight.shape
+    states = xp.empty((iterations, parents, q, n), u.dtype)
+    product = products.matmul(layer.weight.reshape(inputs * p, parents * q).T, layer.u.reshape(inputs * p, n))
+    states[0] = product.reshape(parents, q, n) / parents
+    grown = xp.zeros((parents, q, n), u.dtype)  # the sum of all v so far
+    for t, s in enumerate(states):
+        if t:
+            layer.over_inputs(layer.kernels.sums, grown, out=s)
         if bias is not None:
-            s += bias
-        v = squash_cuda(s, 2)
-        states.append(s)
-        if iteration < iterations - 1:
+            s += bias[..., None]
+        v = _squash(s[None])[0]
+        if t < iterations - 1:
             grown += v
     if save:
-        save(s=array_module(u).stack(states))
-    return v
+        save(s=states.transpose(0, 3, 1, 2))  # (T, N, J, Q), as everybody saves it
+    return xp.ascontiguousarray(v.transpose(2, 0, 1))
 
 
 @capsule_layer_gradient.kernel("cupy")
@@ -303,25 +307,34 @@ def capsule_layer_gradient_cuda(grad, u, weight, bias, s, stop_gradient):
     layer, xp = _Layer.of(u, weight, bias), array_module(u)
     if layer is None:
         return NotImplemented
-    v = squash_cuda(s, 3)  # (T, N, J, Q)
-    d_s, grown, last = xp.zeros_like(v), xp.zeros_like(v), len(s) - 1
-    grown[1:] = xp.cumsum(v[:-1], axis=0)  # the sum of all v before each iteration
-    g = grad.astype(u.dtype, copy=False)
-    for t in range(last, -1, -1):
-        d_s[t] = squash_gradient_cuda(g, s[t], 2)
+    s = xp.ascontiguousarray(s.transpose(0, 2, 3, 1))  # (T, J, Q, N), which it was
+    v, d_s, grown = _squash(s), xp.zeros_like(s), xp.zeros_like(s)
+    for t in range(1, len(s)):
+        xp.add(grown[t - 1], v[t - 1], out=grown[t])  # the sum of all v before each iteration
+    g = xp.ascontiguousarray(grad.astype(u.dtype, copy=False).transpose(1, 2, 0))
+    for t in range(len(s) - 1, -1, -1):
+        launch_each(squash_gradient_kernel, g.size // g.shape[1], g, s[t], d_s[t])
         if stop_gradient or t == 0:
             break
-        g = layer.over_inputs(layer.kernels.pull, grown, d_s, t)
+        layer.over_inputs(layer.kernels.pull, grown, d_s, t, out=(g := xp.empty_like(s[0])))
     d_u, d_weight = xp.empty_like(layer.u), xp.empty_like(layer.weight)
     launch(layer.kernels.gradients, len(d_weight), layer.threads, layer.u, layer.weight, grown, d_s, v,
            int(not stop_gradient), d_u, d_weight)  # fmt: skip
-    return d_u, d_weight.reshape(weight.shape), None if bias is None else d_s.sum((0, 1))
+    d_bias = None if bias is None else d_s.sum((0, 3))
+    return xp.ascontiguousarray(d_u.transpose(2, 0, 1)), d_weight.reshape(weight.shape), d_bias
+
+
+def _squash(s):
+    """squash of s (T, J, Q, N) along Q."""
+    v = array_module(s).empty_like(s)
+    launch_each(squash_kernel, s.size // s.shape[2], s.reshape(-1, *s.shape[2:]), v.reshape(-1, *s.shape[2:]))
+    return v
 
 
 class _Layer(NamedTuple):
     """The arrays of a layer as its kernels take them, and the kernels for their sizes."""
 
-    u: Any  # (N, I, P)
+    u: Any  # (I, P, N): neighbouring threads have neighbouring examples, and read neighbouring numbers
     weight: Any  # (I, P, J·Q)
     kernels: LayerKernels
     threads: tuple[int, int]
@@ -337,16 +350,15 @@ class _Layer(NamedTuple):
         xp = array_module(u)
         kernels = layer_kernels(p, parents, q, fitting[0], u.dtype.type)
         flat = xp.ascontiguousarray(weight).reshape(inputs, p, parents * q)
-        return cls(xp.ascontiguousarray(u), flat, kernels, (fitting[0], parents))
+        return cls(xp.ascontiguousarray(u.transpose(1, 2, 0)), flat, kernels, (fitting[0], parents))
 
-    def over_inputs(self, kernel, *arguments):
-        """Sums over all input capsules, (N, J, Q): a launch for parts of them, and the parts added up."""
-        (n, inputs, _), (examples, parents) = self.u.shape, self.threads
+    def over_inputs(self, kernel, *arguments, out):
+        """Sums over all input capsules, (J, Q, N): a launch for parts of them, and the parts added up."""
+        (inputs, _, n), (examples, _) = self.u.shape, self.threads
         blocks = (-(-n // examples), -(-inputs // INPUTS))
-        q = self.weight.shape[2] // parents
-        partial = array_module(self.u).empty((blocks[1], n, parents, q), self.u.dtype)
+        partial = array_module(self.u).empty((blocks[1], *out.shape), self.u.dtype)
         launch(kernel, blocks, self.threads, self.u, self.weight, *arguments, partial)
-        return partial.sum(0)
+        partial.sum(0, out=out)
 
 
 def _fits(examples: int, parents: int, q: int, itemsize: int) -> bool:

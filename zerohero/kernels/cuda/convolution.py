@@ -8,6 +8,7 @@ from typing import Any
 
 from numba import cuda
 
+from zerohero.kernels.cuda import products
 from zerohero.kernels.cuda.launching import SHARED_BYTES, launch, launch_each
 from zerohero.operation import array_module
 from zerohero.ops import convolution as definition
@@ -63,11 +64,19 @@ def fold_kernel(columns, x, stride_down, stride_right, top, left, dilation_down,
     h, rest = rest % height, rest // height
     c, n = rest % channels, rest // channels
     total = x.dtype.type(0)
-    for i in range(kh):
+    first_i, step_i = 0, 1  # the rows of a window that can lie here
+    while first_i < kh and (h + top - first_i * dilation_down) % stride_down:
+        first_i += 1
+    first_j, step_j = 0, 1
+    while first_j < kw and (w + left - first_j * dilation_right) % stride_right:
+        first_j += 1
+    if dilation_down == 1 and dilation_right == 1:
+        step_i, step_j = stride_down, stride_right  # and then every stride-th
+    for i in range(first_i, kh, step_i):
         down = h + top - i * dilation_down  # where a window would start whose row i lies here
         if down < 0 or down % stride_down or down // stride_down >= rows:
             continue
-        for j in range(kw):
+        for j in range(first_j, kw, step_j):
             right = w + left - j * dilation_right
             if right >= 0 and right % stride_right == 0 and right // stride_right < cols:
                 total += columns[c, i, j, n, down // stride_down, right // stride_right]
@@ -96,13 +105,14 @@ def fold(columns, shape, kernel, stride, padding, dilation, size):
 
 @conv2d.kernel("cupy")
 def conv2d_cuda(x, weight, bias, stride, padding, dilation, groups):
-    size = definition._output_size(x.shape[2:], weight.shape[2:], stride, padding, dilation)
-    y = array_module(x).empty((len(x), len(weight), *size), _dtype(x, weight))
+    xp, size = array_module(x), definition._output_size(x.shape[2:], weight.shape[2:], stride, padding, dilation)
+    y = xp.empty((len(x), len(weight), *size), _dtype(x, weight))
     for part in _parts(x, weight, size):
         columns = unfold(x[part], weight.shape[2:], stride, padding, dilation, groups, size)
-        product = definition._by_group(weight, groups) @ columns  # (G, O / G, n·OH·OW), by cuBLAS
-        y[part] = product.reshape(len(weight), len(x[part]), *size).swapaxes(0, 1)
-    return y if bias is None else y + bias[:, None, None]
+        product = products.matmul(definition._by_group(weight, groups), columns)  # (G, O / G, n·OH·OW)
+        product = product.reshape(len(weight), len(x[part]), *size).swapaxes(0, 1)
+        y[part] = product if bias is None else product + bias[:, None, None]
+    return y
 
 
 @conv2d_gradient.kernel("cupy")
@@ -110,22 +120,27 @@ def conv2d_gradient_cuda(grad, x, weight, bias, stride, padding, dilation, group
     xp, size, kernel = array_module(x), grad.shape[2:], weight.shape[2:]
     d_x = xp.empty(x.shape, _dtype(grad, weight)) if "x" in needs else None
     d_weight = xp.zeros(weight.shape, _dtype(grad, x)) if "weight" in needs else None
+    d_bias = xp.zeros(len(weight), grad.dtype) if "bias" in needs else None
     for part in _parts(x, weight, size):
         rows = definition._channels_first(grad[part], groups)  # (G, O / G, n·OH·OW)
+        if d_bias is not None:
+            d_bias += rows.sum(2).reshape(-1)
         if d_weight is not None:
             columns = unfold(x[part], kernel, stride, padding, dilation, groups, size)
-            d_weight += (rows @ columns.swapaxes(1, 2)).reshape(weight.shape)
+            products.matmul(rows, columns.swapaxes(1, 2), definition._by_group(d_weight, groups), add=True)
         if d_x is not None:
-            columns = definition._by_group(weight, groups).swapaxes(1, 2) @ rows
+            columns = products.matmul(definition._by_group(weight, groups).swapaxes(1, 2), rows)
             d_x[part] = fold(columns, x[part].shape, kernel, stride, padding, dilation, size)
-    return d_x, d_weight, grad.sum((0, 2, 3)) if "bias" in needs else None
+    return d_x, d_weight, d_bias
 
 
 @conv_transpose2d.kernel("cupy")
 def conv_transpose2d_cuda(x, weight, bias, stride, padding, output_padding, dilation, groups):
     kernel, channels = weight.shape[2:], weight.shape[1] * groups
     size = definition._transposed_size(x.shape[2:], kernel, stride, padding, output_padding, dilation)
-    columns = definition._by_group(weight, groups).swapaxes(1, 2) @ definition._channels_first(x, groups)
+    columns = products.matmul(
+        definition._by_group(weight, groups).swapaxes(1, 2), definition._channels_first(x, groups)
+    )
     y = fold(columns, (len(x), channels, *size), kernel, stride, padding, dilation, x.shape[2:])
     return y if bias is None else y + bias[:, None, None]
 
@@ -135,10 +150,10 @@ def conv_transpose2d_gradient_cuda(grad, x, weight, bias, stride, padding, dilat
     d_x = d_weight = None
     columns = unfold(grad, weight.shape[2:], stride, padding, dilation, groups, x.shape[2:])
     if "x" in needs:
-        d_x = definition._by_group(weight, groups) @ columns  # a convolution of the gradient
+        d_x = products.matmul(definition._by_group(weight, groups), columns)  # a convolution of the gradient
         d_x = d_x.reshape(x.shape[1], len(x), *x.shape[2:]).swapaxes(0, 1)
     if "weight" in needs:
-        d_weight = (definition._channels_first(x, groups) @ columns.swapaxes(1, 2)).reshape(weight.shape)
+        d_weight = products.matmul(definition._channels_first(x, groups), columns.swapaxes(1, 2)).reshape(weight.shape)
     return d_x, d_weight, grad.sum((0, 2, 3)) if "bias" in needs else None
 
 
