@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from zerohero.arguments import class_labels, integer, number
-from zerohero.limits.equivariance import evaluating
 from zerohero.limits.images import as_images
+from zerohero.nn.inside import evaluating
 from zerohero.nn.module import Module
 from zerohero.operation import engine_of
 from zerohero.ops.capsule import margin_loss

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +10,10 @@ import numpy as np
 
 from zerohero.arguments import integer, shown
 from zerohero.limits.images import as_images
-from zerohero.nn.module import Module, observe
-from zerohero.operation import Operation, engine_of
-from zerohero.tensor import Tensor, intercept, move, no_grad
+from zerohero.nn.inside import evaluating, layer_outputs
+from zerohero.nn.module import Module
+from zerohero.operation import engine_of
+from zerohero.tensor import Tensor, move, no_grad
 
 Function = Callable[[Any], Any]
 
@@ -231,51 +230,9 @@ def layer_output(model: Module, images: Any, layer: str | None = None, *, batch_
     with evaluating(model), no_grad():
         for start in range(0, len(array), batch_size):
             batch = Tensor(move(array[start : start + batch_size], device))
-            pieces.append(move((model(batch) if layer is None else _caught(model, batch, layer)).data, "numpy"))
+            pieces.append(move(_output(model, batch, layer).data, "numpy"))
     return np.concatenate(pieces)
 
 
-def _caught(model: Module, batch: Tensor, layer: str) -> Tensor:
-    """Run the model and keep what one of its modules or operations returns."""
-    names = {id(module): name for name, module in model.named_modules()}
-    inside: list[str] = []  # the names of the modules that are running
-    times: Counter[str] = Counter()
-    found: dict[str, Any] = {}
-
-    def keep(name: str, output: Any) -> None:
-        times[name] += 1
-        found.setdefault(name if times[name] == 1 else f"{name}#{times[name]}", output)
-
-    def enter(module: Module, inputs: tuple) -> None:
-        inside.append(names.get(id(module), type(module).__name__))
-
-    def leave(module: Module, inputs: tuple, output: Any) -> None:
-        keep(inside.pop(), output)
-
-    def run(operation: Operation, arguments: dict[str, Any]) -> Any:
-        with intercept(None):  # type: ignore[arg-type]  # as if nobody were looking
-            output = operation(**arguments)
-        where = inside[-1] if inside else ""
-        keep(f"{where}.{operation.name}" if where else operation.name, output)
-        return output
-
-    with observe(leave, before=enter), intercept(run):
-        model(batch)
-    chosen = found.get(layer) if isinstance(layer, str) and layer else None
-    if not isinstance(chosen, Tensor):
-        known = [name for name, output in found.items() if name and isinstance(output, Tensor)]
-        more = f" and {len(known) - 40} more" if len(known) > 40 else ""
-        raise ValueError(f"layer_output: layer needs one of {', '.join(known[:40])}{more}, but got {shown(layer)}")
-    return chosen
-
-
-@contextmanager
-def evaluating(model: Module) -> Iterator[None]:
-    """In the block the model and all its parts are in evaluation mode; afterwards each is as it was."""
-    modes = [(module, module.training) for _, module in model.named_modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
+def _output(model: Module, batch: Tensor, layer: str | None) -> Tensor:
+    return model(batch) if layer is None else layer_outputs(model, batch, [layer], "layer_output")[1][layer]
