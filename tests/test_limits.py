@@ -335,7 +335,8 @@ def test_the_search_finds_a_planted_weakness(row, column, channels):
     image = np.zeros((channels, 12, 15), np.float32)
     found = limits.one_pixel(Planted(row, column), image, 0, population=100, generations=60)
     assert (found.success, found.row, found.column, found.answer) == (True, row, column, 1)
-    assert min(found.value) > 0.9 and found.margin < 0 and found.evaluations <= 6100
+    assert min(found.value) > 0.9 and found.margin < 0
+    assert found.evaluations < 100 * (60 + 1)  # it stops at the first success
     changed = np.argwhere((found.image != image).any(axis=0))
     assert changed.tolist() == [[row, column]]
 
