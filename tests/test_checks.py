@@ -188,6 +188,9 @@ SURVIVORS = {
         "off by one",
         "mean, var, weight, bias = (array.reshape(1, -2, 1, 1) for array in (mean, var, weight, bias))",
     ): "NumPy reads -2 as -1",
+    ("09.equivariance_error", "swap two arguments", "difference = b[inside] - a[inside]"): (
+        "a square doesn't mind the sign"
+    ),
     ("10.route", "drop an axis", "c = zh.softmax(b)"): "the last axis is the default, too",
     (
         "11.primary_capsules",
