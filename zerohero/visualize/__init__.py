@@ -20,6 +20,7 @@ ImageNet (`imagenet`)     error_chart  cost_bars  durations  duration
 several trainings
 (`comparison`)            compare_curves
 depth (`depth`)           paths  connectivity  gradient_depth  evolution  size_and_error
+failures (`limits`)       share_interval  shares  viewpoints  attack  margin_map
 speed (`speed`)           roofline  race  thread_grid  short_time  percent
 ========================  ==========================================================================================
 
@@ -76,6 +77,7 @@ _FILES = {
     "imagenet": ("error_chart", "cost_bars", "durations", "duration"),
     "comparison": ("compare_curves",),
     "depth": ("paths", "connectivity", "gradient_depth", "evolution", "size_and_error"),
+    "limits": ("share_interval", "shares", "viewpoints", "attack", "margin_map"),
     "speed": ("roofline", "race", "thread_grid", "short_time", "percent"),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
