@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,16 +21,26 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Window:
-    """What one value of a map sees of the image: `size` rows and columns; neighbours see windows `step` apart."""
+    """What one value of a map sees of the image: `size` rows and columns; neighbours see windows `step` apart.
+
+    The value in the upper left corner of the map sees from row and column `start` on, less than 0 if it sees padding.
+    """
 
     size: tuple[int, int] = (1, 1)
     step: tuple[int, int] = (1, 1)
+    start: tuple[int, int] = (0, 0)
 
-    def through(self, extent: Sequence[int], stride: Sequence[int]) -> Window:
-        """The window after a kernel that spans `extent` values and moves by `stride`."""
+    def through(self, extent: Sequence[int], stride: Sequence[int], first: Sequence[int] = (0, 0)) -> Window:
+        """The window after a kernel that spans `extent` values, moves by `stride` and begins at the value `first`."""
         size = [n + (e - 1) * s for n, e, s in zip(self.size, extent, self.step)]
         step = [s * t for s, t in zip(self.step, stride)]
-        return Window((size[0], size[1]), (step[0], step[1]))
+        start = [n + f * s for n, f, s in zip(self.start, first, self.step)]
+        return Window((size[0], size[1]), (step[0], step[1]), (start[0], start[1]))
+
+    def at(self, row: int, column: int) -> tuple[int, int, int, int]:
+        """(top, left, height, width) of what the value in this row and column of the map sees."""
+        top, left = (n + i * s for n, i, s in zip(self.start, (row, column), self.step))
+        return top, left, *self.size
 
 
 @dataclass(frozen=True)
@@ -75,11 +86,22 @@ class Summary:
         Of all rows.
     unused : dict of str to int
         Parameters of parts that did not run, such as a decoder or auxiliary classifiers.
+    windows : dict of str to Window or None
+        What one value of each module's or operation's output sees of the image, as if that had no end; by name, what
+        runs more than once counted: "relu", "relu#2". None where values have no place in the image.
     """
 
-    def __init__(self, model: str, input_shape: Shape, rows: list[Row], parameters: int, unused: dict[str, int]):
+    def __init__(
+        self,
+        model: str,
+        input_shape: Shape,
+        rows: list[Row],
+        parameters: int,
+        unused: dict[str, int],
+        windows: dict[str, Window | None],
+    ):
         self.model, self.input_shape, self.rows = model, input_shape, rows
-        self.parameters, self.unused = parameters, unused
+        self.parameters, self.unused, self.windows = parameters, unused, windows
         self.multiply_adds = sum(row.multiply_adds for row in rows)
 
     def __iter__(self) -> Iterator[Row]:
@@ -161,7 +183,7 @@ def summarize(model: Module, input_shape: Sequence[int], *, depth: int | None = 
     finally:
         for module, mode in modes:
             module.training = mode
-    return Summary(type(model).__name__, shape, trace.rows, model.num_parameters(), trace.unused())
+    return Summary(type(model).__name__, shape, trace.rows, model.num_parameters(), trace.unused(), trace.seen)
 
 
 @dataclass
@@ -184,6 +206,8 @@ class _Trace:
         self.frames: list[_Frame] = []
         self.rows: list[Row] = []
         self.counted: set[int] = set()
+        self.times: Counter[str] = Counter()
+        self.seen: dict[str, Window | None] = {}  # by name, what runs more than once counted
         self.windows: dict[int, tuple[Tensor, Window | None]] = {}  # the tensor is kept so that its id stays its own
 
     def tensor(self, shape: Shape, window: Window | None) -> Tensor:
@@ -201,14 +225,19 @@ class _Trace:
 
     def leave(self, module: Module, inputs: tuple, output: Any) -> None:
         frame = self.frames.pop()
+        first = output[0] if isinstance(output, tuple) else output
+        self.keep(frame.name, first)
         leaf = next(module.children(), None) is None
         if leaf or len(self.frames) == self.depth:
-            first = output[0] if isinstance(output, tuple) else output
             layer = f"{type(module).__name__} {module.describe() if leaf else ''}".strip()
             rows = [self._row(frame.name, layer, first, frame.rows)]
         else:
             rows = frame.rows
         (self.frames[-1].rows if self.frames else self.rows).extend(rows)
+
+    def keep(self, name: str, output: Any) -> None:
+        self.times[name] += 1
+        self.seen[name if self.times[name] == 1 else f"{name}#{self.times[name]}"] = self.window(output)
 
     def _row(self, name: str, layer: str, output: Any, inside: list[Row]) -> Row:
         window = self.window(output)
@@ -247,6 +276,7 @@ class _Trace:
         size = None if window is None else window.size
         where = self.frames[-1].name if self.frames else ""
         name = f"{where}.{operation.name}" if where else operation.name
+        self.keep(name, outputs[0])
         row = Row(name, operation.name, shapes[0], sum(new.values()), cost, size)
         (self.frames[-1].rows if self.frames else self.rows).append(row)
         return outputs if len(outputs) > 1 else outputs[0]
@@ -257,7 +287,9 @@ class _Trace:
         if not windows or any(window is None for window in windows):
             return None
         known = [window for window in windows if window is not None]
-        longest = Window((max(w.size[0] for w in known), max(w.size[1] for w in known)), known[0].step)
+        sizes, starts = ([getattr(w, name) for w in known] for name in ("size", "start"))
+        (rows, columns), (top, left) = map(max, zip(*sizes)), map(min, zip(*starts))
+        longest = Window((rows, columns), known[0].step, (top, left))
         if operation.name in _SPANS:
             spans = _SPANS[operation.name](prepared)
             return None if spans is None else longest.through(*spans)
@@ -349,12 +381,13 @@ _COSTS: dict[str, Callable[[dict, Shape], int]] = {
     "capsule_layer": _capsule_layer,
 }
 
-Spans = tuple[Sequence[int], Sequence[int]] | None  # (extent, stride) of a kernel along (rows, columns)
+# (extent, stride, first value) of a kernel along (rows, columns)
+Spans = tuple[Sequence[int], Sequence[int], Sequence[int]] | None
 
 
 def _kernel(size: Sequence[int], p: dict) -> Spans:
     dilation = p.get("dilation", (1, 1))
-    return [d * (k - 1) + 1 for d, k in zip(dilation, size)], p["stride"]
+    return [d * (k - 1) + 1 for d, k in zip(dilation, size)], p["stride"], [-before for before, _ in p["padding"]]
 
 
 def _grid(p: dict) -> Spans:
@@ -363,7 +396,7 @@ def _grid(p: dict) -> Spans:
     if any(side % cells for side, cells in zip(sides, grid)):
         return None
     window = [side // cells for side, cells in zip(sides, grid)]
-    return window, window
+    return window, window, (0, 0)
 
 
 def _slices(p: dict) -> Spans:
@@ -371,8 +404,14 @@ def _slices(p: dict) -> Spans:
     key = p["key"] if isinstance(p["key"], tuple) else (p["key"],)
     if p["x"].ndim != 4 or not all(isinstance(part, slice) for part in key):
         return None
-    steps = [part.step or 1 for part in key] + [1] * (4 - len(key))
-    return (1, 1), steps[2:]
+    parts = [part.indices(side) for part, side in zip((*key, *[slice(None)] * (4 - len(key))), p["x"].shape)]
+    return (1, 1), [step for _, _, step in parts[2:]], [start for start, _, _ in parts[2:]]
+
+
+def _around(p: dict) -> Spans:
+    """Values put around a map move its first one."""
+    width = [(0, 0), (0, 0), *p["width"]][-2:]
+    return (1, 1), (1, 1), [-before for before, _ in width]
 
 
 _SPANS: dict[str, Callable[[dict], Spans]] = {
@@ -381,10 +420,11 @@ _SPANS: dict[str, Callable[[dict], Spans]] = {
     "avg_pool2d": lambda p: _kernel(p["kernel_size"], p),
     "adaptive_avg_pool2d": _grid,
     "index": _slices,
+    "pad": _around,
 }
 
 # besides elementwise operations: a value depends on one place of the map only
 _KEEP_PLACES = {
     "batch_norm", "local_response_norm", "dropout", "relu", "leaky_relu", "sigmoid", "tanh", "exp", "log", "power",
-    "absolute", "pad",
+    "absolute",
 }  # fmt: skip
