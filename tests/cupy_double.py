@@ -120,6 +120,8 @@ class ndarray:
     itemsize = property(lambda self: self.values.itemsize)
     nbytes = property(lambda self: self.values.nbytes)
     flags = property(lambda self: self.values.flags)
+    strides = property(lambda self: self.values.strides)
+    base = property(lambda self: None)
     T = property(lambda self: ndarray(self.values.T))
 
     def __len__(self):
@@ -230,6 +232,11 @@ def _array(values, dtype=None, copy=True):
     return ndarray(np.array(values, dtype=dtype))
 
 
+def _sliding_windows(*args, **kwargs):
+    _copied("sliding_window_view looks at its numbers on the CPU")
+    return _call(np.lib.stride_tricks.sliding_window_view, *args, **kwargs)
+
+
 def module():
     """A module that can stand in `sys.modules` for cupy."""
     cupy = types.ModuleType("cupy")
@@ -244,7 +251,7 @@ def module():
         setattr(cupy, name, _Ufunc(getattr(np, name)))
     cupy.lib = types.SimpleNamespace(
         stride_tricks=types.SimpleNamespace(
-            sliding_window_view=functools.partial(_call, np.lib.stride_tricks.sliding_window_view)
+            as_strided=functools.partial(_call, np.lib.stride_tricks.as_strided), sliding_window_view=_sliding_windows
         )
     )
     return cupy

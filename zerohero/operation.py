@@ -343,6 +343,17 @@ def array_module(value: Any) -> Any:
     return sys.modules["cupy"] if engine_of(value) == "cupy" else np
 
 
+def sliding_windows(array: Any, size: tuple[int, ...], axes: tuple[int, ...]) -> Any:
+    """A view of every window of `size` along `axes`, whose own axes come last. CuPy's own waits for the GPU."""
+    if engine_of(array) != "cupy":
+        return np.lib.stride_tricks.sliding_window_view(array, size, axes)
+    shape = list(array.shape)
+    for axis, length in zip(axes, size, strict=True):
+        shape[axis] -= length - 1
+    strides = (*array.strides, *(array.strides[axis] for axis in axes))
+    return array_module(array).lib.stride_tricks.as_strided(array, (*shape, *size), strides)
+
+
 @functools.cache
 def gpu_kernels() -> None:
     """Register the kernels for arrays on the GPU: once, when the first of them is moved there or computed on."""

@@ -40,15 +40,13 @@ class Stepper:
 
     def __call__(self, images: Any, labels: Any) -> tuple[Any, Any]:
         kind = (images.shape, images.dtype, labels.shape, labels.dtype, self.model.training)
-        recorded = self.recorded.get(kind)
-        if recorded is not None and recorded.stands():
-            return recorded(images, labels)
         self.taken[kind] += 1
-        if kind in self.recorded or self.taken[kind] <= WARM_UP or not self._recordable():
-            return self.ask(images, labels)
-        self.recorded[kind] = _Recorded.of(self, images, labels)
-        recorded = self.recorded[kind]
-        return self.ask(images, labels) if recorded is None else recorded(images, labels)
+        if self.taken[kind] > WARM_UP and self._recordable():
+            if kind not in self.recorded or (self.recorded[kind] is not None and not self.recorded[kind].stands()):
+                self.recorded[kind] = _Recorded.of(self, images, labels)
+            if self.recorded[kind] is not None:
+                return self.recorded[kind](images, labels)
+        return self.ask(images, labels)
 
     def ask(self, images: Any, labels: Any, numbers: Any = None) -> tuple[Any, Any]:
         """A step kernel by kernel; with `numbers` for the optimizer, or else with those of its next step."""
@@ -81,6 +79,7 @@ class _Recorded:
         self.held = cupy.asarray(np.array([self.last[place] for place in range(len(self.last))], dtype))
         views = [self.held[place] for place in self.place]
         self.recording = Recording(lambda: stepper.ask(self.images, self.labels, views))
+        self.gradients = [parameter.grad for parameter in self.optimizer.parameters]
         self.arrays = self._arrays()
 
     @classmethod
@@ -102,6 +101,8 @@ class _Recorded:
         return recorded
 
     def __call__(self, images: Any, labels: Any) -> tuple[Any, Any]:
+        for parameter, gradient in zip(self.optimizer.parameters, self.gradients, strict=True):
+            parameter.grad = gradient  # a step of another kind may have left its own
         now = dict(zip(self.place, self.optimizer.next_numbers(), strict=True))
         for place, numbers in now.items():
             for position, number in enumerate(numbers):
@@ -113,9 +114,9 @@ class _Recorded:
         return self.recording.result
 
     def stands(self) -> bool:
-        """Whether weights, gradients and the optimizer's arrays still are those that were recorded."""
+        """Whether the weights and the optimizer's arrays still are those that were recorded."""
         return all(now is then for now, then in zip(self._arrays(), self.arrays, strict=True))
 
     def _arrays(self) -> list[Any]:
-        parameters = [array for p in self.parameters for array in (p.data, p.grad)]
-        return parameters + [state.get(slot) for state in self.optimizer.state for slot in self.optimizer.slots]
+        kept = [state.get(slot) for state in self.optimizer.state for slot in self.optimizer.slots]
+        return [parameter.data for parameter in self.parameters] + kept

@@ -18,7 +18,7 @@ from zerohero import random
 from zerohero.arguments import integer
 from zerohero.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
 from zerohero.nn.module import Module, first_not_finite
-from zerohero.operation import array_module, engine_of
+from zerohero.operation import array_module, engine_of, sliding_windows
 from zerohero.ops.loss import cross_entropy
 from zerohero.optim import Adam, CosineDecay, OneCycle, Optimizer, Schedule
 from zerohero.stepping import Stepper
@@ -117,7 +117,7 @@ class Augmentation:
         if self.shift or self.crop:
             s = self.shift
             padded = np.pad(images, ((0, 0), (0, 0), (s, s), (s, s)))
-            places = np.lib.stride_tricks.sliding_window_view(padded, size, axis=(2, 3))  # (N, C, down, right, h, w)
+            places = sliding_windows(padded, size, (2, 3))  # (N, C, down, right, h, w)
             down, right = (_integers(rng, n, count, images) for n in places.shape[2:4])
             images = places[array_module(images).arange(count), :, down, right]
         if self.flip:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from zerohero.arguments import Padding, Pair, images, integer, padding_pairs, pair
-from zerohero.operation import array_module, float_array, float_dtype, operation
+from zerohero.operation import array_module, float_array, float_dtype, operation, sliding_windows
 
 
 def conv2d_loops(x, weight, bias=None, *, stride=1, padding=0):
@@ -273,7 +273,7 @@ def windows(x, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, fil
     if any(any(ends) for ends in padding):
         x = np.pad(x, ((0, 0), (0, 0), *padding), constant_values=fill)
     extent = _extent(kernel, dilation)
-    view = np.lib.stride_tricks.sliding_window_view(x, extent, axis=(2, 3))
+    view = sliding_windows(x, extent, (2, 3))
     return view[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
 
 

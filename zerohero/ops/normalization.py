@@ -6,7 +6,7 @@ import numpy as np
 
 from zerohero import random
 from zerohero.arguments import boolean, integer, number, shape_of, shown
-from zerohero.operation import array_module, operation
+from zerohero.operation import array_module, operation, sliding_windows
 
 
 def _prepare_batch_norm(x, weight, bias, running_mean, running_var, training, momentum, eps):
@@ -165,7 +165,7 @@ def _channel_sums(values, size: int, mirrored: bool = False):
         before, after = after, before
     width = [(0, 0), (before, after)] + [(0, 0)] * (values.ndim - 2)
     padded = np.pad(values, width)
-    return np.lib.stride_tricks.sliding_window_view(padded, size, axis=1).sum(-1)
+    return sliding_windows(padded, (size,), (1,)).sum(-1)
 
 
 def _prepare_dropout(x, p, training, rng):

@@ -118,9 +118,21 @@ def layer_kernels(inside: int, parents: int, outside: int, examples: int, dtype:
     A block is `examples` × J threads: thread (lane, j) is about one example and one output capsule.
     """
     P, J, Q = inside, parents, outside
-    threads = examples * J
-    own = -(-P * J * Q // threads)  # entries of a capsule's weight for which each thread is responsible
+    threads, size = examples * J, P * J * Q
+    columns = -(-J * Q // threads)  # for d_weight a thread has so many columns of a capsule's weight ...
+    groups = max(1, threads // (J * Q))
+    rows = -(-P // groups)  # ... and so many rows, one below the other
+    width = groups * rows  # P, rounded up
+    batch, held = examples * width, columns * rows
     tile = (J * Q, examples + 1)  # an odd width, so that threads that read a column read from different banks
+
+    @cuda.jit(device=True)
+    def fetch(weight, i, shared, thread):
+        """The weights of input capsule i, for all threads of the block: they are read much more often than once."""
+        cuda.syncthreads()  # all are done with those before
+        for k in range(thread, size, threads):
+            shared[k] = weight[i, k]
+        cuda.syncthreads()
 
     @cuda.jit(device=True)
     def compute_vote(u, weight, n, i, j, vote):
@@ -130,7 +142,7 @@ def layer_kernels(inside: int, parents: int, outside: int, examples: int, dtype:
         for p in range(P):
             value = u[i, p, n]
             for q in range(Q):
-                vote[q] += value * weight[i, p, j * Q + q]
+                vote[q] += value * weight[p * J * Q + j * Q + q]
 
     @cuda.jit(device=True)
     def dot(vote, array, n, j):
@@ -174,17 +186,18 @@ def layer_kernels(inside: int, parents: int, outside: int, examples: int, dtype:
     @cuda.jit
     def sums(u, weight, grown, partial):
         """Σ_i c_ij û_ij over INPUTS input capsules, c the softmax of û · grown. partial: (I / INPUTS, J, Q, N)."""
+        shared = cuda.shared.array(size, dtype)
         board = cuda.shared.array((J, examples), dtype)
         vote, total = cuda.local.array(Q, dtype), cuda.local.array(Q, dtype)
         lane, j = cuda.threadIdx.x, cuda.threadIdx.y
-        example = cuda.blockIdx.x * examples + lane
-        count = u.shape[2]
+        example, count = cuda.blockIdx.x * examples + lane, u.shape[2]
         n = min(example, count - 1)  # beyond the batch, threads repeat the last example: a barrier waits for all
         for q in range(Q):
             total[q] = 0
         first = cuda.blockIdx.y * INPUTS
         for i in range(first, min(first + INPUTS, len(u))):
-            compute_vote(u, weight, n, i, j, vote)
+            fetch(weight, i, shared, j * examples + lane)
+            compute_vote(u, shared, n, i, j, vote)
             c = softmax(dot(vote, grown, n, j), board, lane, j)
             for q in range(Q):
                 total[q] += c * vote[q]
@@ -198,17 +211,18 @@ def layer_kernels(inside: int, parents: int, outside: int, examples: int, dtype:
 
         db gathers the gradients of the logits of iterations T - 1 … last; grown and d_s are (T, J, Q, N).
         """
+        shared = cuda.shared.array(size, dtype)
         board = cuda.shared.array((J, examples), dtype)
         vote, total = cuda.local.array(Q, dtype), cuda.local.array(Q, dtype)
         lane, j = cuda.threadIdx.x, cuda.threadIdx.y
-        example = cuda.blockIdx.x * examples + lane
-        count = u.shape[2]
+        example, count = cuda.blockIdx.x * examples + lane, u.shape[2]
         n = min(example, count - 1)
         for q in range(Q):
             total[q] = 0
         first = cuda.blockIdx.y * INPUTS
         for i in range(first, min(first + INPUTS, len(u))):
-            compute_vote(u, weight, n, i, j, vote)
+            fetch(weight, i, shared, j * examples + lane)
+            compute_vote(u, shared, n, i, j, vote)
             d_logit = dtype(0)
             for t in range(last, len(grown)):
                 c = softmax(dot(vote, grown[t], n, j), board, lane, j)
@@ -221,24 +235,30 @@ def layer_kernels(inside: int, parents: int, outside: int, examples: int, dtype:
 
     @cuda.jit
     def gradients(u, weight, grown, d_s, v, through, d_u, d_weight):
-        """The gradients of u (I, P, N) and weight (I, P, J·Q). A block has one input capsule to itself.
+        """The gradients of u (I, P, N) and weight (I, P·J·Q). A block has one input capsule to itself.
 
         It goes through the batch tile by tile. The gradients of a tile's votes are shared, so that the threads can
         then change sides: for d_u a thread sums over J·Q for one number of one example, for d_weight it sums over
         the examples for a few weights. Only this block writes there: no atomics.
         """
+        shared = cuda.shared.array(size, dtype)
+        numbers = cuda.shared.array(batch, dtype)  # u of the tile, example by example
         board = cuda.shared.array((J, examples), dtype)
         d_votes = cuda.shared.array(tile, dtype)
         vote, d_vote = cuda.local.array(Q, dtype), cuda.local.array(Q, dtype)
-        mine = cuda.local.array(own, dtype)
+        mine = cuda.local.array(held, dtype)
         i, lane, j = cuda.blockIdx.x, cuda.threadIdx.x, cuda.threadIdx.y
         count, thread = u.shape[2], j * examples + lane
-        for e in range(own):
+        group, column = thread // (J * Q), thread % (J * Q)
+        for e in range(held):
             mine[e] = 0
+        fetch(weight, i, shared, thread)
         for start in range(0, count, examples):
             n = min(start + lane, count - 1)
             inside = min(examples, count - start)  # examples in this tile
-            compute_vote(u, weight, n, i, j, vote)
+            for p in range(j, width, J):
+                numbers[lane * width + p] = u[i, min(p, P - 1), n]
+            compute_vote(u, shared, n, i, j, vote)
             for q in range(Q):
                 d_vote[q] = 0
             d_logit = dtype(0)
@@ -258,22 +278,23 @@ def layer_kernels(inside: int, parents: int, outside: int, examples: int, dtype:
             for p in range(j, P, J):
                 total = dtype(0)
                 for k in range(J * Q):
-                    total += weight[i, p, k] * d_votes[k, lane]
+                    total += shared[p * J * Q + k] * d_votes[k, lane]
                 if lane < inside:
                     d_u[i, p, n] = total
-            for e in range(own):
-                entry = thread + e * threads
-                if entry < P * J * Q:
-                    p, k = entry // (J * Q), entry % (J * Q)
-                    total = dtype(0)
+            if group < groups:
+                for a in range(columns):
+                    k = min(column + a * threads, J * Q - 1)
                     for other in range(inside):
-                        total += u[i, p, start + other] * d_votes[k, other]
-                    mine[e] += total
+                        value = d_votes[k, other]
+                        for r in range(rows):
+                            mine[a * rows + r] += value * numbers[other * width + group * rows + r]
             cuda.syncthreads()  # all have read the tile before the next one is written
-        for e in range(own):
-            entry = thread + e * threads
-            if entry < P * J * Q:
-                d_weight[i, entry // (J * Q), entry % (J * Q)] = mine[e]
+        if group < groups:
+            for a in range(columns):
+                for r in range(rows):
+                    p, k = group * rows + r, column + a * threads
+                    if p < P and k < J * Q:
+                        d_weight[i, p * J * Q + k] = mine[a * rows + r]
 
     return LayerKernels(sums, pull, gradients)
 
@@ -335,7 +356,7 @@ class _Layer(NamedTuple):
     """The arrays of a layer as its kernels take them, and the kernels for their sizes."""
 
     u: Any  # (I, P, N): neighbouring threads have neighbouring examples, and read neighbouring numbers
-    weight: Any  # (I, P, J·Q)
+    weight: Any  # (I, P·J·Q)
     kernels: LayerKernels
     threads: tuple[int, int]
 
@@ -344,12 +365,12 @@ class _Layer(NamedTuple):
         """None for what the kernels don't take: several dtypes, no examples, or capsules too many or too long."""
         inputs, p, parents, q = weight.shape
         several = len({array.dtype for array in (u, weight, bias) if array is not None}) > 1
-        fitting = [e for e in EXAMPLES if _fits(e, parents, q, u.dtype.itemsize)]
+        fitting = [e for e in EXAMPLES if _fits(e, p, parents, q, u.dtype.itemsize)]
         if several or not len(u) or q > LONGEST or not fitting:
             return None
         xp = array_module(u)
         kernels = layer_kernels(p, parents, q, fitting[0], u.dtype.type)
-        flat = xp.ascontiguousarray(weight).reshape(inputs, p, parents * q)
+        flat = xp.ascontiguousarray(weight).reshape(inputs, p * parents * q)
         return cls(xp.ascontiguousarray(u.transpose(1, 2, 0)), flat, kernels, (fitting[0], parents))
 
     def over_inputs(self, kernel, *arguments, out):
@@ -361,7 +382,9 @@ class _Layer(NamedTuple):
         partial.sum(0, out=out)
 
 
-def _fits(examples: int, parents: int, q: int, itemsize: int) -> bool:
+def _fits(examples: int, p: int, parents: int, q: int, itemsize: int) -> bool:
     """Whether a block of so many examples has threads and shared memory enough."""
-    shared = (parents * examples + parents * q * (examples + 1)) * itemsize
-    return examples * parents <= MOST_THREADS and shared <= SHARED_BYTES
+    votes, threads = parents * q * (examples + 1), examples * parents
+    groups = max(1, threads // (parents * q))
+    numbers = examples * groups * -(-p // groups)
+    return threads <= MOST_THREADS and (votes + threads + p * parents * q + numbers) * itemsize <= SHARED_BYTES

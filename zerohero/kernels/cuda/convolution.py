@@ -9,7 +9,7 @@ from typing import Any
 from numba import cuda
 
 from zerohero.kernels.cuda import products
-from zerohero.kernels.cuda.launching import SHARED_BYTES, launch, launch_each
+from zerohero.kernels.cuda.launching import SHARED_BYTES, THREADS, launch
 from zerohero.operation import array_module
 from zerohero.ops import convolution as definition
 from zerohero.ops.convolution import conv2d, conv2d_gradient, conv_transpose2d, conv_transpose2d_gradient
@@ -23,83 +23,90 @@ TILE = 16
 COLUMN_BYTES = 512 * 2**20
 
 
-@cuda.jit
-def unfold_kernel(x, columns, stride_down, stride_right, top, left, dilation_down, dilation_right):
-    """Copy windows of x (N, C, H, W) into columns (C, kh, kw, N, OH, OW). A thread copies one window of one channel.
+@functools.cache
+def window_kernels(kernel: tuple, stride: tuple, dilation: tuple, dtype: Any) -> tuple[Any, Any]:
+    """`unfold` and `fold` for these sizes: divisions by numbers that the compiler knows cost next to nothing.
 
-    Neighbouring threads have neighbouring windows: what a warp writes, and at stride 1 what it reads, lies side by
-    side in memory.
+    Columns are (C · kh · kw, N · OH · OW): a row for each place in a window, a column for each window.
     """
-    _, _, height, width = x.shape
-    channels, kh, kw, images, rows, cols = columns.shape
-    rest = cuda.grid(1)
-    if rest >= channels * images * rows * cols:
-        return  # the last block hangs over the end
-    ow, rest = rest % cols, rest // cols
-    oh, rest = rest % rows, rest // rows
-    n, c = rest % images, rest // images
-    for i in range(kh):
-        h = oh * stride_down + i * dilation_down - top
-        for j in range(kw):
-            w = ow * stride_right + j * dilation_right - left
-            if 0 <= h < height and 0 <= w < width:
-                columns[c, i, j, n, oh, ow] = x[n, c, h, w]
-            else:
-                columns[c, i, j, n, oh, ow] = 0  # padding
+    (kh, kw), (stride_down, stride_right), (dilation_down, dilation_right) = kernel, stride, dilation
+    reach_down, reach_right = definition._extent(kernel, dilation)
 
+    @cuda.jit
+    def unfold_kernel(x, columns, rows, cols, top, left):
+        """Copy windows of x (N, C, H, W) into columns. A thread copies one window of one channel.
 
-@cuda.jit
-def fold_kernel(columns, x, stride_down, stride_right, top, left, dilation_down, dilation_right):
-    """Add columns (C, kh, kw, N, OH, OW) back to where their windows came from. A thread makes one value of x.
+        Neighbouring threads have neighbouring windows: what a warp writes lies side by side in memory.
+        """
+        _, _, height, width = x.shape
+        window = cuda.grid(1)
+        c = cuda.blockIdx.y
+        if window >= columns.shape[1]:
+            return  # the last block hangs over the end
+        above = window // cols
+        ow, n = window - above * cols, above // rows
+        oh = above - n * rows
+        for i in range(kh):
+            h = oh * stride_down + i * dilation_down - top
+            for j in range(kw):
+                w = ow * stride_right + j * dilation_right - left
+                value = dtype(0)  # padding
+                if 0 <= h < height and 0 <= w < width:
+                    value = x[n, c, h, w]
+                columns[(c * kh + i) * kw + j, window] = value
 
-    Each thread gathers from all windows that hold its place, instead of each window scattering its values: no two
-    threads write the same value, so no atomic additions are needed, and the sum has the same order in every run.
-    """
-    _, _, height, width = x.shape
-    channels, kh, kw, images, rows, cols = columns.shape
-    rest = cuda.grid(1)
-    if rest >= images * channels * height * width:
-        return
-    w, rest = rest % width, rest // width
-    h, rest = rest % height, rest // height
-    c, n = rest % channels, rest // channels
-    total = x.dtype.type(0)
-    first_i, step_i = 0, 1  # the rows of a window that can lie here
-    while first_i < kh and (h + top - first_i * dilation_down) % stride_down:
-        first_i += 1
-    first_j, step_j = 0, 1
-    while first_j < kw and (w + left - first_j * dilation_right) % stride_right:
-        first_j += 1
-    if dilation_down == 1 and dilation_right == 1:
-        step_i, step_j = stride_down, stride_right  # and then every stride-th
-    for i in range(first_i, kh, step_i):
-        down = h + top - i * dilation_down  # where a window would start whose row i lies here
-        if down < 0 or down % stride_down or down // stride_down >= rows:
-            continue
-        for j in range(first_j, kw, step_j):
-            right = w + left - j * dilation_right
-            if right >= 0 and right % stride_right == 0 and right // stride_right < cols:
-                total += columns[c, i, j, n, down // stride_down, right // stride_right]
-    x[n, c, h, w] = total
+    @cuda.jit
+    def fold_kernel(columns, x, rows, cols, top, left):
+        """Add columns back to where their windows came from. A thread makes one value of x (N, C, H, W).
+
+        Each thread gathers from all windows that hold its place, instead of each window scattering its values: no two
+        threads write the same value, so no atomic additions are needed, and the sum has the same order in every run.
+        """
+        _, _, height, width = x.shape
+        n, c = cuda.blockIdx.x, cuda.blockIdx.y
+        for h in range(cuda.threadIdx.y, height, cuda.blockDim.y):
+            # windows begin at stride · oh - top: those that reach h and don't begin below it
+            first_down = max(0, (h + top - reach_down) // stride_down + 1)
+            last_down = min(rows - 1, (h + top) // stride_down)
+            for w in range(cuda.threadIdx.x, width, cuda.blockDim.x):
+                first_right = max(0, (w + left - reach_right) // stride_right + 1)
+                last_right = min(cols - 1, (w + left) // stride_right)
+                total = dtype(0)
+                for oh in range(first_down, last_down + 1):
+                    down = h + top - oh * stride_down  # how far below the window's first row this is
+                    i = down // dilation_down
+                    if i * dilation_down == down:
+                        for ow in range(first_right, last_right + 1):
+                            right = w + left - ow * stride_right
+                            j = right // dilation_right
+                            if j * dilation_right == right:
+                                total += columns[(c * kh + i) * kw + j, (n * rows + oh) * cols + ow]
+                x[n, c, h, w] = total
+
+    return unfold_kernel, fold_kernel
 
 
 def unfold(x, kernel, stride, padding, dilation, groups, size):
     """`ops.convolution.unfold` by the kernel: (groups, C / groups · kh · kw, N · OH · OW)."""
     xp, (n, channels) = array_module(x), x.shape[:2]
-    columns = xp.empty((channels, *kernel, n, *size), x.dtype)
+    columns = xp.empty((channels * math.prod(kernel), n * math.prod(size)), x.dtype)
     (top, _), (left, _) = padding
-    launch_each(unfold_kernel, channels * n * math.prod(size), xp.ascontiguousarray(x), columns,
-                *stride, top, left, *dilation)  # fmt: skip
-    return columns.reshape(groups, channels // groups * math.prod(kernel), n * math.prod(size))
+    compiled, _ = window_kernels(tuple(kernel), stride, dilation, x.dtype.type)
+    blocks = (-(-columns.shape[1] // THREADS), channels)
+    launch(compiled, blocks, THREADS, xp.ascontiguousarray(x), columns, *size, top, left)
+    return columns.reshape(groups, channels // groups * math.prod(kernel), columns.shape[1])
 
 
 def fold(columns, shape, kernel, stride, padding, dilation, size):
     """`ops.convolution.fold` by the kernel: an array of `shape`, (N, C, H, W)."""
-    xp = array_module(columns)
+    xp, (n, channels, height, width) = array_module(columns), shape
     x = xp.empty(shape, columns.dtype)
-    columns = xp.ascontiguousarray(columns).reshape(shape[1], *kernel, shape[0], *size)
+    columns = xp.ascontiguousarray(columns).reshape(channels * math.prod(kernel), n * math.prod(size))
     (top, _), (left, _) = padding
-    launch_each(fold_kernel, math.prod(shape), columns, x, *stride, top, left, *dilation)
+    _, compiled = window_kernels(tuple(kernel), stride, dilation, columns.dtype.type)
+    across = max(1, min(width, THREADS))
+    threads = (across, max(1, min(height, THREADS // across)))
+    launch(compiled, (n, channels), threads, columns, x, *size, top, left)
     return x
 
 
@@ -111,7 +118,10 @@ def conv2d_cuda(x, weight, bias, stride, padding, dilation, groups):
         columns = unfold(x[part], weight.shape[2:], stride, padding, dilation, groups, size)
         product = products.matmul(definition._by_group(weight, groups), columns)  # (G, O / G, n·OH·OW)
         product = product.reshape(len(weight), len(x[part]), *size).swapaxes(0, 1)
-        y[part] = product if bias is None else product + bias[:, None, None]
+        if bias is None:
+            y[part] = product
+        else:
+            xp.add(product, bias[:, None, None], out=y[part])
     return y
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Any
 
-from numba import cuda
+from numba import config, cuda
 
 from zerohero.operation import engine_of
 
 # Threads in a block where each thread makes one value on its own: 8 warps of 32. Fewer would leave a processor's
 # schedulers idle sooner, and more would round the last block up further; multiples of 32 waste no lane.
 THREADS = 256
+
+config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # a small grid is no mistake of the reader's: a small network has small layers
 
 SHARED_BYTES = 48 * 1024  # what a block may share without asking the driver for more, on every GPU
 
@@ -31,7 +34,13 @@ def launch_each(kernel: Any, count: int, *arguments: Any) -> None:
 
 def _stream() -> Any:
     """CuPy's current stream, so that kernels and CuPy's own functions run in the order in which they were called."""
-    return cuda.external_stream(sys.modules["cupy"].cuda.get_current_stream().ptr)
+    return _numbas(sys.modules["cupy"].cuda.get_current_stream().ptr)
+
+
+@functools.lru_cache(maxsize=64)
+def _numbas(stream: int) -> Any:
+    """A stream as numba sees it: one object for each, since numba keeps what it prepares for a launch by the object."""
+    return cuda.external_stream(stream)
 
 
 def _device_array(argument: Any) -> Any:
