@@ -1,7 +1,7 @@
 """How many parameters do dense connections need for the accuracy of residual ones?"""
 
 from photographs import cifar10
-from recording import Recording, arguments, history
+from recording import Recording, arguments, device, history
 
 import zerohero as zh
 from zerohero import models, optim, training
@@ -19,7 +19,7 @@ def main() -> None:
     def learn(family: str, size: int, seed: int) -> dict:
         name, option = next((name, option) for each, name, option, _ in FAMILIES if each == family)
         zh.seed(seed)
-        model = models.create(name, num_classes=10, **{option: size})
+        model = models.create(name, num_classes=10, **{option: size}).to(device(options))
         curves = training.fit(
             model, train, validation=test, epochs=options.epochs, seed=seed, schedule="one-cycle",
             optimizer=optim.Adam(model.parameters(), lr=3e-3), augment=training.Augmentation(shift=4, flip=True),

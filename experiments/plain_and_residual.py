@@ -1,7 +1,7 @@
 """Do deeper networks learn worse, and do shortcuts mend it? ResNet-20 and -56, with and without shortcuts."""
 
 from photographs import cifar10
-from recording import Recording, arguments, history
+from recording import Recording, arguments, device, history
 
 import zerohero as zh
 from zerohero import models, optim, training
@@ -15,7 +15,7 @@ def main() -> None:
 
     def learn(depth: int, shortcuts: bool, seed: int) -> dict:
         zh.seed(seed)
-        model = models.create(f"resnet{depth}", residual=shortcuts)
+        model = models.create(f"resnet{depth}", residual=shortcuts).to(device(options))
         curves = training.fit(
             model, train, validation=test, epochs=options.epochs, batch_size=options.batch_size, seed=seed,
             optimizer=optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4), schedule="one-cycle",

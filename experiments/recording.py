@@ -40,7 +40,7 @@ class Recording:
             "command": " ".join(["python", f"experiments/{name}.py", *sys.argv[1:]]),
             "settings": settings,
             "versions": diagnosis.versions(),
-            "machine": diagnosis.machine(),
+            "machine": diagnosis.machine() | ({"gpu": diagnosis.doctor().gpu} if settings.get("device") else {}),
             "date": datetime.date.today().isoformat(),
             "measurements": found.get("measurements", []) if found.get("settings") == settings else [],
         }
@@ -66,12 +66,18 @@ class Recording:
 
 
 def arguments(question: str | None, **defaults: int) -> argparse.Namespace:
-    """The command line of an experiment: numbers by name, such as epochs=20, and the backend."""
+    """The command line of an experiment: numbers by name, such as epochs=20, the backend, and the GPU if asked for."""
     parser = argparse.ArgumentParser(description=question)
     for name, value in defaults.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value, help=f"default: {value}")
     parser.add_argument("--backend", default="numba", help="numpy or numba")
+    parser.add_argument("--device", default=argparse.SUPPRESS, choices=("cupy",), help="cupy: train on the GPU")
     return parser.parse_args()
+
+
+def device(options: argparse.Namespace) -> str:
+    """Where to train: `model.to(device(options))`."""
+    return getattr(options, "device", "numpy")
 
 
 def history(columns: Any) -> dict[str, list[float]]:
