@@ -216,17 +216,23 @@ def _step_contest(
     images, labels = rng.random((batch, 1, 28, 28), dtype=np.float32), rng.integers(0, 10, batch)
     weights = model.state_dict()
     peers = []
-    for kind in (EAGER, COMPILED) if settings.compiled and settings.device == "gpu" else (EAGER,):
+    kinds: list[tuple[str, str | None]] = [(EAGER, None)]
+    if settings.compiled and settings.device == "gpu":
+        kinds += [(COMPILED, None), (COMPILED, "reduce-overhead")]
+    for kind, mode in kinds:
         for layout, layer in layouts.items():
             for order, memory in conv.LAYOUTS.items():
+                if mode is not None and memory is not torch.contiguous_format:
+                    continue  # compiling takes its time, and the order of the images hardly matters to graphs
                 peer = theirs(layer)
                 peer.load_state_dict({key: torch.tensor(value) for key, value in weights.items()})
                 peer.to("cuda" if settings.device == "gpu" else "cpu")
                 for convolution in (each for each in peer.modules() if isinstance(each, torch.nn.Conv2d)):
                     convolution.weight.data = convolution.weight.data.contiguous(memory_format=memory)
                 batch_of = settings.theirs(images).contiguous(memory_format=memory), settings.theirs(labels)
-                variant = ", ".join(filter(None, (layout, order)))
-                peers.append(Peer(kind, variant, training.stepper(peer, *batch_of, compiled=kind == COMPILED)))
+                variant = ", ".join(filter(None, (layout, order, mode)))
+                step = training.stepper(peer, *batch_of, compiled=kind == COMPILED, mode=mode)
+                peers.append(Peer(kind, variant, step))
     if settings.device == "gpu":
         model.to("cupy")
     parameters = model.num_parameters()

@@ -196,9 +196,14 @@ class Trained:
             "history": [{name: _short(value) for name, value in row.items()} for row in self.history.epochs],
             "backend": engine_of(self.model.parameters()[0].data),
             "versions": diagnosis.versions(),
-            "machine": diagnosis.machine(),
+            "machine": diagnosis.machine() | self._gpu(),
             "date": datetime.date.today().isoformat(),
         }  # fmt: skip
+
+    def _gpu(self) -> dict[str, str]:
+        on_gpu = engine_of(self.model.parameters()[0].data) == "cupy"
+        tf32 = ", TF32" * (os.environ.get("CUPY_TF32") == "1")
+        return {"gpu": diagnosis.doctor().gpu + tf32} if on_gpu else {}
 
     def _tested(self) -> dict[str, Any] | None:
         if self.test is None:
@@ -229,7 +234,7 @@ def _short(value: float) -> float:
 
 def train(
     recipe: Recipe, *, seed: int = 0, limit: int | None = None, validation: float = 0.0, dtype: str = "float32",
-    **settings: Any,
+    device: str = "numpy", **settings: Any,
 ) -> Trained:  # fmt: skip
     """Follow a recipe: load the data, train a new model, and measure it on the test split.
 
@@ -245,6 +250,8 @@ def train(
         The share of the training images that is held out and evaluated after each epoch.
     dtype : "float32" or "float16"
         The type in which the weights will be saved; what is measured are the weights rounded to it.
+    device : "numpy" or "cupy"
+        Where to train: on the CPU or on a GPU.
     **settings
         Further settings of `training.fit`: checkpoint, resume, progress, patience.
 
@@ -257,7 +264,7 @@ def train(
     examples, held_out = _examples(recipe, limit, validation)
     test, note = _test_split(recipe)
     random.seed(seed)
-    model = recipe.create(examples)
+    model = recipe.create(examples).to(device)
     history = recipe.fit(model, examples, validation=held_out, seed=seed, **settings)
     model.load_state_dict({name: np.asarray(value, dtype) for name, value in model.state_dict().items()})
     measured = None if test is None else evaluate(model, test)

@@ -450,6 +450,17 @@ def move(array: Any, device: str) -> Any:
         return array.get() if engine_of(array) == "cupy" else array
     if device != "cupy":
         raise ValueError(f"to: device needs to be 'numpy' or 'cupy', but got {device!r}")
+    return need_gpu().asarray(array)
+
+
+def need_gpu() -> Any:
+    """The module `cupy`, ready to compute.
+
+    Raises
+    ------
+    RuntimeError
+        If CuPy is not installed, or finds no GPU.
+    """
     try:
         import cupy
     except ImportError:
@@ -457,7 +468,7 @@ def move(array: Any, device: str) -> Any:
     if not cupy.is_available():
         raise RuntimeError("to: 'cupy' needs an NVIDIA GPU, and none was found")
     gpu_kernels()
-    return cupy.asarray(array)
+    return cupy
 
 
 # ---- the tape -------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def train(
     curves: Annotated[
         Path | None, typer.Option(help="Draw loss and accuracy of the epochs into this .png file.")
     ] = None,
-    backend: Annotated[str, typer.Option(help="Kernels to compute with: numpy or numba.")] = "numpy",
+    backend: Annotated[str, typer.Option(help="What computes: numpy, numba, or cupy for a GPU.")] = "numpy",
     as_json: Annotated[bool, typer.Option("--json", help="Print only the card, as JSON.")] = False,
 ) -> int:
     """Train a model by its recipe, and measure it on the test split.
@@ -51,6 +51,7 @@ def train(
     from zerohero import recipes
     from zerohero.checkpoints import weights_path
     from zerohero.operation import use_backend
+    from zerohero.tensor import need_gpu
 
     given = dict(epochs=epochs, batch_size=batch_size, lr=lr, schedule=schedule, shift=shift, flip=flip)
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -62,7 +63,11 @@ def train(
     recipe = dataclasses.replace(recipes.find(model, data), **chosen)
     if preset is not None:
         recipe = dataclasses.replace(recipe, options={**recipe.options, "preset": preset})
-    use_backend(backend)
+    if backend == "cupy":
+        need_gpu()
+        os.environ.setdefault("CUPY_TF32", "1")  # products on the tensor cores; CUPY_TF32=0 asks for all of float32
+    else:
+        use_backend(backend)
     if out is not None:
         weights_path(out)  # says now what would fail after the training
     if curves is not None:
@@ -73,7 +78,8 @@ def train(
         print(f"{model} on {data}: {recipe}, seed {seed}", flush=True)
     try:
         trained = recipes.train(recipe, seed=seed, limit=limit, validation=validation, dtype=dtype,
-                                checkpoint=checkpoint, resume=resume, progress=not as_json)  # fmt: skip
+                                device="cupy" if backend == "cupy" else "numpy", checkpoint=checkpoint,
+                                resume=resume, progress=not as_json)  # fmt: skip
     except KeyboardInterrupt:
         typer.echo(_stopped(checkpoint), err=True)
         return 130
