@@ -18,8 +18,8 @@ from zerohero.tensor import move
 Work = Callable[[], Sequence[Any]]  # gives its results, so that they can be compared
 
 # How far results may lie apart in float32, relative to the largest number of an array. On a GPU, where TF32 keeps ten
-# bits while the times are taken, we and PyTorch eager are compared in float32 all the same. What torch.compile compiles,
-# it compiles for TF32: the length of its difference to ours in float32 counts.
+# bits while the times are taken, we and PyTorch eager are compared in float32 all the same. What torch.compile makes is
+# made for TF32: the length of its difference to ours in float32 counts.
 TOLERANCE, TOLERANCE_TF32 = 5e-4, 2e-2
 
 
