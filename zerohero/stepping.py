@@ -41,12 +41,12 @@ class Stepper:
     def __call__(self, images: Any, labels: Any) -> tuple[Any, Any]:
         kind = (images.shape, images.dtype, labels.shape, labels.dtype, self.model.training)
         self.taken[kind] += 1
-        if self.taken[kind] > WARM_UP and self._recordable():
-            if kind not in self.recorded or (self.recorded[kind] is not None and not self.recorded[kind].stands()):
-                self.recorded[kind] = _Recorded.of(self, images, labels)
-            if self.recorded[kind] is not None:
-                return self.recorded[kind](images, labels)
-        return self.ask(images, labels)
+        if self.taken[kind] <= WARM_UP or not self._recordable():
+            return self.ask(images, labels)
+        recorded = self.recorded.get(kind)
+        if kind not in self.recorded or (recorded is not None and not recorded.stands()):
+            recorded = self.recorded[kind] = _Recorded.of(self, images, labels)
+        return self.ask(images, labels) if recorded is None else recorded(images, labels)
 
     def ask(self, images: Any, labels: Any, numbers: Any = None) -> tuple[Any, Any]:
         """A step kernel by kernel; with `numbers` for the optimizer, or else with those of its next step."""

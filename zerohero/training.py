@@ -488,7 +488,7 @@ class _Bar:
     """The progress bar: one tick a batch, loss and accuracy of the running epoch beside it."""
 
     def __init__(self, epochs: int, steps: int, *, done: int, shown: bool):
-        from tqdm.auto import tqdm  # type: ignore[import-untyped]
+        from tqdm.auto import tqdm
 
         self.epochs, self.steps = epochs, steps
         self.bar = tqdm(total=epochs * steps, initial=done * steps, disable=not shown, unit="batch", leave=True)

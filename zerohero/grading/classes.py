@@ -226,6 +226,6 @@ def _write(path: Path, text: str) -> None:
 
 
 def _bar(total: int, wanted: bool):
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm
 
     return tqdm(total=total, unit="student", disable=not wanted)

@@ -14,7 +14,8 @@ from zerohero.operation import engine_of
 # schedulers idle sooner, and more would round the last block up further; multiples of 32 waste no lane.
 THREADS = 256
 
-config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # a small grid is no mistake of the reader's: a small network has small layers
+# A small grid is no mistake of the reader's: a small network has small layers.
+vars(config)["CUDA_LOW_OCCUPANCY_WARNINGS"] = 0
 
 SHARED_BYTES = 48 * 1024  # what a block may share without asking the driver for more, on every GPU
 
