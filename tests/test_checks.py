@@ -210,6 +210,24 @@ SURVIVORS = {
     ("11.total_loss", "swap two arguments", "squares = (images.reshape(drawn.shape) - drawn) ** 2"): (
         "a square doesn't mind the sign"
     ),
+    ("12.mean_logit_change", "swap two arguments", "return np.abs(np.diff(logits, axis=0)).mean(axis=(2, 1, 3))"): (
+        "a mean doesn't mind the order of its axes"
+    ),
+    (
+        "12.pose_r2",
+        "flip a sign",
+        "train_y, test_y = ((angles - 180) % 360 for angles in (train_angles, test_angles))",
+    ): "half a turn back is half a turn forth",
+    (
+        "12.pose_r2",
+        "swap two arguments",
+        "train_x, test_x = (np.c_[np.ones(len(v)), v[:, label]] for v in (train_v, test_v))",
+    ): "a fit doesn't mind the order of its numbers",
+    (
+        "12.pose_r2",
+        "swap two arguments",
+        "return 1 - ((test_x @ weights - test_y) ** 2).mean() / test_y.var()",
+    ): "a square doesn't mind the sign",
 }
 FLIPPED = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 EDGES = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
