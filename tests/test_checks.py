@@ -228,6 +228,14 @@ SURVIVORS = {
         "swap two arguments",
         "return 1 - ((test_x @ weights - test_y) ** 2).mean() / test_y.var()",
     ): "a square doesn't mind the sign",
+    (
+        "13.m_step",
+        "swap two arguments",
+        "variance = np.einsum('nij,nijh->njh', r, (mean[:, None] - votes) ** 2) / mass[..., None]",
+    ): "a square doesn't mind the sign",
+    ("13.e_step", "swap two arguments", "distance = (mean[:, None] - votes) ** 2 / (2 * variance[:, None])"): (
+        "a square doesn't mind the sign"
+    ),
 }
 FLIPPED = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 EDGES = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
