@@ -19,7 +19,7 @@ import pytest
 import exercises
 import notebooks
 import zerohero as zh
-from zerohero.checks import Case, Report, Task, calling, definition, diagnosing, records
+from zerohero.checks import Case, Report, Task, calling, definition, diagnosing, exercise_12, records
 from zerohero.checks.comparing import differs, equal
 
 SOLUTIONS = Path(__file__).resolve().parent.parent / "solutions"
@@ -747,6 +747,55 @@ def test_an_answer_may_be_words_or_truth_values():
 def test_a_whole_number_is_asked_for_where_the_reference_gives_one():
     report = zh.check("01.output_size", lambda *a, **k: float(zh.checks.task("01.output_size").reference(*a, **k)))
     assert report.sentences[0].startswith("On the input below, the value is right, but your output has type float64")
+
+
+# --- the audit of exercise 12 -------------------------------------------------------------------------------------
+
+
+def test_the_audit_names_exactly_what_was_planted():
+    audit, rng = definitions("12")["audit"], np.random.default_rng(0)
+    for _ in range(300):
+        one_in_each_part = {exercise_12.PLANTED[bug][0]: bug for bug in rng.permutation(exercise_12.BUGS)}
+        planted = {str(bug) for bug in one_in_each_part.values() if rng.uniform() < 0.4}
+        number = exercise_12.number_of(rng, *planted)
+        for auditor in (audit, exercise_12.audit.reference):
+            assert set(auditor(exercise_12.built(number))) == planted, number
+
+
+def test_a_network_under_audit_shows_its_functions_and_no_flag():
+    sound, bugged = exercise_12.suspect(), exercise_12.suspect("loss not squared")
+    assert vars(sound).keys() == vars(bugged).keys()
+    assert all(callable(v) or isinstance(v, int | np.ndarray) for v in vars(bugged).values())
+    given = grading_code(exercise_12.audited)
+    assert "PLANTED" not in given and "MEASURED" not in given and "MISSED" not in given
+
+
+def grading_code(function):
+    from zerohero.grading import requests
+
+    return requests.given_code([function])
+
+
+@pytest.mark.parametrize(
+    "found, words",
+    [
+        (None, "needs to return a list of names, but returned NoneType"),
+        (["loss"], "needs to return names of the table, but returned 'loss'"),
+    ],
+)
+def test_an_audit_that_returns_something_else_is_told(found, words):
+    assert words in zh.check("12.audit", returns_found(found)).sentences[0]
+
+
+def returns_found(found):
+    return lambda network: found
+
+
+def test_two_bugs_in_one_part_of_a_suspect_are_an_error():
+    with pytest.raises(ValueError, match="a part has one bug at most"):
+        exercise_12.suspect("loss not squared", "softmax before the loss")
+    with pytest.raises(ValueError, match="needs to be one of softmax over the inputs"):
+        exercise_12.suspect("loss")
 
 
 # --- reports ------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -651,10 +652,9 @@ def _lengths_of_two(rng: np.random.Generator) -> list[Case]:
             row[second], row[longest] = np.sort(rng.uniform(0.45, 0.98, size=2))
             lengths.append(row)
             labels.append([a, b])
+        lengths[-1] = lengths[-1] * 0.45  # too short for a threshold of 0.5
         order = rng.permutation(len(labels))
-        lengths, labels = real(lengths)[order], np.array(labels)[order]
-        lengths[-1] *= 0.45  # too short for a threshold of 0.5
-        return Case(lengths, labels)
+        return Case(real(lengths)[order], np.array(labels)[order])
 
     return [
         Case(real([[0.1, 0.9, 0.2, 0.6]]), np.array([[3, 1]])),
@@ -1765,7 +1765,7 @@ def _longest(network):
     return np.linalg.norm(network.v, axis=2).argmax(axis=1)
 
 
-MEASURED = {
+MEASURED: dict[str, Callable] = {
     "softmax over the inputs": _silent_capsules_matter,
     "logits shared over the batch": lambda network: _alone(network.route, network.votes, 3),
     "iterations off by one": lambda network: _of_the_mean(network, 1) or not _of_the_mean(network, 2),
