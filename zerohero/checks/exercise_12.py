@@ -2119,6 +2119,29 @@ def nothing_found(network):
     return []
 
 
+def _only(bug, measure):
+    """An audit in which one measurement is written, and no other."""
+
+    def wrong(network):
+        return [bug] if measure(network) else []
+
+    wrong.__name__ = f"only_{bug.replace(' ', '_')}_by_{getattr(measure, '__name__', '')}".replace(
+        "<lambda>", "measuring"
+    )
+    return wrong
+
+
+for _bug in BUGS:
+    _sentence = f"“{_bug}” is measured rightly, and nothing else yet: on you go, ten are left."
+    audit.misconception("ten to go", _sentence)(_only(_bug, MEASURED[_bug]))
+for _bug in BUGS[:3]:
+    _sentence = (
+        f"You say “{_bug}” wherever routing's output isn't the library's. That is a symptom of four bugs. Measure what "
+        "only this one changes. The other ten are still to be written."
+    )
+    audit.misconception("symptom named, not cause", _sentence)(_only(_bug, _unlike_the_library))
+
+
 @audit.misconception(
     "only the first bug",
     "Your audit stops at the first bug that it finds (`return` or `elif` too early). A network may have several, one "

@@ -412,6 +412,49 @@ def underflow(votes, mean, variance, activations):
     return p / p.sum(axis=2, keepdims=True)
 
 
+def _from_densities(votes, mean, variance, activations, *, factor=lambda v: 1 / np.sqrt(2 * np.pi * v), axis=2):
+    """As it is written without logarithms, with one of the parts replaced."""
+    density = np.exp(-((votes - mean[:, None]) ** 2) / (2 * variance[:, None])) * factor(variance)[:, None]
+    p = density.prod(axis=3) * activations[:, None]
+    return p / p.sum(axis=axis, keepdims=True)
+
+
+@e_step.misconception(
+    "log σ missing",
+    "Two things. Your density lacks its factor 1/σ, so that a parent with a wide Gaussian explains everything. And "
+    "votes far from all parents give 0 / 0: stay with logarithms, where the factor is -½ log σ², and take the softmax.",
+)
+def no_factor(*data):
+    return _from_densities(*data, factor=lambda v: 1 + 0 * v)
+
+
+@e_step.misconception(
+    "log σ missing",
+    "Two things. Your density has a factor 1/σ² instead of 1/σ. And votes far from all parents give 0 / 0: stay with "
+    "logarithms and take the softmax.",
+)
+def factor_squared(*data):
+    return _from_densities(*data, factor=lambda v: 1 / v)
+
+
+@e_step.misconception(
+    "no a_j",
+    "Two things. You leave out the parents' activations. And votes far from all parents give 0 / 0: stay with "
+    "logarithms, add log a_j, and take the softmax.",
+)
+def densities_without_activations(votes, mean, variance, activations):
+    return _from_densities(votes, mean, variance, np.ones_like(activations))
+
+
+@e_step.misconception(
+    "normalised over children",
+    "Two things. Your shares sum to 1 over the children; each child hands out its own 1 among the parents, axis 2. And "
+    "votes far from all parents give 0 / 0: stay with logarithms and take the softmax.",
+)
+def densities_over_children(*data):
+    return _from_densities(*data, axis=1)
+
+
 @e_step.misconception(
     "½ forgotten",
     "Your exponent is (V - μ)² / σ²: the ½ is missing.",
