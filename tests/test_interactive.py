@@ -95,6 +95,10 @@ EXPLORERS = {
         lambda: interactive.depth_explorer({"sigmoid": {"plain": [[0.1] * d for d in range(1, 8)]}}),
         [{"blocks": 1 + s % 7} for s in range(9)],
     ),
+    "viewpoint_explorer": (
+        lambda: interactive.viewpoint_explorer({"LeNet-5": zh.weights.load("lenet5_digits")}, np.tri(28)),
+        [{"turn": 20 * s} for s in range(1, 10)],
+    ),
 }
 
 
@@ -216,6 +220,7 @@ def test_static_asks_for_the_picture_alone(name):
     arguments["engine_race"] = lambda: (np.eye(8), {"loops": 100.0, "numba": 0.01})
     arguments["thread_explorer"] = lambda: ((10, 14), (4, 4))
     arguments["training_bill"] = lambda: ({"small": 2.0}, {"slow": 1e3})
+    arguments["viewpoint_explorer"] = lambda: ({"LeNet-5": zh.models.create("lenet5")}, np.tri(28))
     arguments["depth_explorer"] = lambda: ({"sigmoid": {"plain": [[1.0], [0.1, 1.0]]}},)
     fig = getattr(interactive, name)(*arguments.get(name, tuple)(), static=True)
     assert isinstance(fig, Picture) and len(fig.alt) > 40

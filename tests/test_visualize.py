@@ -95,11 +95,16 @@ EXAMPLES = {
         {"AlexNet": {"layers": 8, "error": 18.2}, "VGG": {"layers": 16, "error": 9}}
     ),
     "size_and_error": lambda: visualize.size_and_error({"ResNet": {"34": (21.8, 26.73), "152": (60.2, 22.16)}}),
+    "shares": lambda: visualize.shares({"CNN": {"faces": (25, 25), "swapped": (24, 25)}}),
+    "viewpoints": lambda: visualize.viewpoints({"degrees": {"CNN": ([0, 45, 90], [0.99, 0.6, 0.1])}}, chance=0.1),
+    "attack": lambda: visualize.attack(np.zeros((5, 5)), np.eye(5), before="nothing", after="a line"),
+    "margin_map": lambda: visualize.margin_map(np.eye(5), {"white": 3 - 4 * np.eye(5)}),
 }
 NOT_PICTURES = {
     "use_style", "COLORS", "CYCLE", "DIVERGING", "SEQUENTIAL", "Picture", "subplots", "show", "describe", "as_array",
     "output_size", "receptive_field_size",
     "duration", "short_time", "percent", "confusion_counts", "mean_interval", "PERTURBATIONS", "perturbations",
+    "share_interval",
 }  # fmt: skip
 
 

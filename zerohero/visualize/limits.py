@@ -295,6 +295,8 @@ def margin_map(image: Any, margins: Mapping[str, Any], *, title: str | None = No
     for ax, (name, each) in zip(axes[1:], maps.items()):
         drawn = ax.imshow(each, cmap=DIVERGING, vmin=-limit, vmax=limit)
         ax.set(xlabel="column", ylabel="row", title=name)
+        ax.set_xticks(range(0, each.shape[1], -(-each.shape[1] // 4)))
+        ax.set_yticks(range(0, each.shape[0], -(-each.shape[0] // 4)))
     fig.colorbar(drawn, ax=axes[1:].tolist(), label="margin", shrink=0.8)
     if title:
         fig.suptitle(title)
