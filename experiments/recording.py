@@ -65,11 +65,11 @@ class Recording:
         os.replace(draft, self.path)
 
 
-def arguments(question: str | None, **defaults: int) -> argparse.Namespace:
-    """The command line of an experiment: numbers by name, such as epochs=20, the backend, and the GPU if asked for."""
+def arguments(question: str | None, **defaults: int | str) -> argparse.Namespace:
+    """The command line of an experiment: values by name, such as epochs=20, the backend, and the GPU if asked for."""
     parser = argparse.ArgumentParser(description=question)
     for name, value in defaults.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value, help=f"default: {value}")
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, help=f"default: {value}")
     parser.add_argument("--backend", default="numba", help="numpy or numba")
     parser.add_argument("--device", default=argparse.SUPPRESS, choices=("cupy",), help="cupy: train on the GPU")
     return parser.parse_args()

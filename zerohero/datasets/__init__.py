@@ -17,8 +17,9 @@ from zerohero.datasets.photos import photo, photo_names
 
 __all__ = ["Dataset", "available", "glyph", "load", "names", "photo", "photo_names"]
 
-MODULES = {"cifar10": "cifar10", "digits": "digits", "faces": "digits", "fashion_mnist": "mnist", "glyphs": "glyphs",
-           "kmnist": "mnist", "mnist": "mnist"}
+MODULES = {"affnist": "affnist", "cifar10": "cifar10", "digits": "digits", "faces": "digits",
+           "fashion_mnist": "mnist", "glyphs": "glyphs", "kmnist": "mnist", "mnist": "mnist", "multimnist": "multimnist",
+           "smallnorb": "smallnorb"}
 
 
 def names() -> list[str]:
@@ -32,7 +33,7 @@ def names() -> list[str]:
     --------
     >>> from zerohero import datasets
     >>> datasets.names()
-    ['cifar10', 'digits', 'faces', 'fashion_mnist', 'glyphs', 'kmnist', 'mnist']
+    ['affnist', 'cifar10', 'digits', 'faces', 'fashion_mnist', 'glyphs', 'kmnist', 'mnist', 'multimnist', 'smallnorb']
     """
     return sorted(MODULES)
 
@@ -81,9 +82,12 @@ def load(name: str, split: str = "train", *, size: int | None = None, seed: int 
     fashion_mnist train, test      the same for clothes
     kmnist        train, test      the same for handwritten Japanese syllables
     cifar10       train, test      50,000 and 10,000 colour photographs, 32×32
+    multimnist    train, test      `n` pairs of overlapping digits, 36×36; `source`: "mnist" or "digits"; `shift`
+    affnist       train, test      digits on 40×40; in the test turned, sheared, stretched; `n`, `source`, `affine`
+    smallnorb     train, test      24,300 stereo pairs of toys, two channels of 96×96; `prepared`: 48×48, standardised
     ============= ================ ===================================================================================
 
-    The last four take `partial=False`: then nothing less than the whole split will do. They are looked for in the
+    mnist to cifar10 take `partial=False`: then nothing less than the whole split will do. They are looked for in the
     folders mnist, fashion-mnist, kmnist and cifar10 under `ZEROHERO_DATA`, then in the cache (`ZEROHERO_CACHE`
     moves it); parts at hand come before a download. Downloads, and files with a published SHA-256, are checked.
 
