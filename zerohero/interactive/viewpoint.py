@@ -89,7 +89,7 @@ class ViewpointExplorer(Explorer):
         where = f"turned {values['turn']}°, size {values['size']} %, lean {values['lean']}"
         where += f", moved {values['right']} right and {values['down']} down"
         said = ", ".join(f"{name} says {answer}" for name, answer in self._answers(values).items())
-        return f"{where}: {said}".replace("-", "−")
+        return f"{where.replace('-', '−')}: {said}"
 
 
 class _ViewpointPage:
