@@ -32,9 +32,12 @@ def cnn(options, **changes):
 
 def fit(model, train, options, seed: int, **settings):
     """Train as all networks of these experiments are: Adam, one cycle up to 5e-3, shifts of ±2 pixels."""
-    chosen = dict(epochs=options.epochs, batch_size=options.batch_size, schedule="one-cycle", progress=False,
-                  augment=training.Augmentation(shift=2), seed=seed)
-    return training.fit(model, train, optimizer=Adam(model.parameters(), lr=5e-3), **{**chosen, **settings})
+    chosen = vars(options) | settings
+    return training.fit(
+        model, train, epochs=chosen["epochs"], batch_size=options.batch_size, seed=seed, progress=False,
+        schedule=chosen.get("schedule", "one-cycle"), optimizer=Adam(model.parameters(), lr=5e-3),
+        augment=training.Augmentation(shift=2),
+    )
 
 
 def right(model, test) -> int:

@@ -39,7 +39,7 @@ def test_importing_datasets_imports_no_heavy_package():
 
 
 @pytest.mark.parametrize(("call", "sentence"), [
-    (lambda: datasets.load("mnits"), "no data set 'mnits'; there are cifar10, digits, faces"),
+    (lambda: datasets.load("mnits"), "no data set 'mnits'; there are affnist, cifar10, digits, faces"),
     (lambda: datasets.available("mnits"), "available: there is no data set 'mnits'"),
     (lambda: datasets.load("digits", "validation"), "'digits' has no split 'validation'; it has train, test, all"),
     (lambda: datasets.load("glyphs", "all"), "'glyphs' has no split 'all'; it has train, test"),

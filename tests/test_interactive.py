@@ -54,6 +54,11 @@ def capsules():
     return model, np.full((10, 4), 0.2, np.float32)
 
 
+def overlapping():
+    rng = np.random.default_rng(0)
+    return rng.random((3, 6, 6)), rng.random((3, 3, 2, 6, 6)), rng.integers(0, 10, (3, 3, 2))
+
+
 # name -> the explorer, and moves that change what is seen
 EXPLORERS = {
     "convolution_stepper": (interactive.convolution_stepper, [{"position": p} for p in range(1, 10)]),
@@ -94,6 +99,10 @@ EXPLORERS = {
     "depth_explorer": (
         lambda: interactive.depth_explorer({"sigmoid": {"plain": [[0.1] * d for d in range(1, 8)]}}),
         [{"blocks": 1 + s % 7} for s in range(9)],
+    ),
+    "overlap_explorer": (
+        lambda: interactive.overlap_explorer(*overlapping()),
+        [{"pair": k % 3, "draw": k % 2 + 1} for k in range(1, 10)],
     ),
     "viewpoint_explorer": (
         lambda: interactive.viewpoint_explorer({"LeNet-5": zh.weights.load("lenet5_digits")}, np.tri(28)),
@@ -220,6 +229,7 @@ def test_static_asks_for_the_picture_alone(name):
     arguments["engine_race"] = lambda: (np.eye(8), {"loops": 100.0, "numba": 0.01})
     arguments["thread_explorer"] = lambda: ((10, 14), (4, 4))
     arguments["training_bill"] = lambda: ({"small": 2.0}, {"slow": 1e3})
+    arguments["overlap_explorer"] = overlapping
     arguments["viewpoint_explorer"] = lambda: ({"LeNet-5": zh.models.create("lenet5")}, np.tri(28))
     arguments["depth_explorer"] = lambda: ({"sigmoid": {"plain": [[1.0], [0.1, 1.0]]}},)
     fig = getattr(interactive, name)(*arguments.get(name, tuple)(), static=True)

@@ -53,6 +53,7 @@ def history():
     )
 
 
+X6 = np.eye(6)[::-1]
 NORMS = {"plain": [[1.0], [0.1, 1.0]], "residual": [[1.0], [0.9, 1.0]]}
 EXAMPLES = {
     "number_grid": lambda: visualize.number_grid(X, title="The slide's input", highlight=(0, 1, 3, 3)),
@@ -95,6 +96,10 @@ EXAMPLES = {
         {"AlexNet": {"layers": 8, "error": 18.2}, "VGG": {"layers": 16, "error": 9}}
     ),
     "size_and_error": lambda: visualize.size_and_error({"ResNet": {"34": (21.8, 26.73), "152": (60.2, 22.16)}}),
+    "overlaps": lambda: visualize.overlaps({"seen": np.eye(6)[None], "drawn": visualize.overlaid([np.eye(6)], [X6])}),
+    "logit_changes": lambda: visualize.logit_changes([[0.001, 0.001], [0.02, 0.03]]),
+    "r2_matrix": lambda: visualize.r2_matrix([[0.9, 0.0], [0.1, 0.4]], ["shift", "rotation"]),
+    "robustness": lambda: visualize.robustness({"CNN": [([0.9, 0.99], [0.5, 0.66])]}),
     "shares": lambda: visualize.shares({"CNN": {"faces": (25, 25), "swapped": (24, 25)}}),
     "viewpoints": lambda: visualize.viewpoints({"degrees": {"CNN": ([0, 45, 90], [0.99, 0.6, 0.1])}}, chance=0.1),
     "attack": lambda: visualize.attack(np.zeros((5, 5)), np.eye(5), before="nothing", after="a line"),
@@ -104,7 +109,7 @@ NOT_PICTURES = {
     "use_style", "COLORS", "CYCLE", "DIVERGING", "SEQUENTIAL", "Picture", "subplots", "show", "describe", "as_array",
     "output_size", "receptive_field_size",
     "duration", "short_time", "percent", "confusion_counts", "mean_interval", "PERTURBATIONS", "perturbations",
-    "share_interval",
+    "share_interval", "overlaid",
 }  # fmt: skip
 
 

@@ -18,8 +18,8 @@ from zerohero.datasets.photos import photo, photo_names
 __all__ = ["Dataset", "available", "glyph", "load", "names", "photo", "photo_names"]
 
 MODULES = {"affnist": "affnist", "cifar10": "cifar10", "digits": "digits", "faces": "digits",
-           "fashion_mnist": "mnist", "glyphs": "glyphs", "kmnist": "mnist", "mnist": "mnist", "multimnist": "multimnist",
-           "smallnorb": "smallnorb"}
+           "fashion_mnist": "mnist", "glyphs": "glyphs", "kmnist": "mnist", "mnist": "mnist",
+           "multimnist": "multimnist", "smallnorb": "smallnorb"}
 
 
 def names() -> list[str]:

@@ -23,6 +23,7 @@ viewpoint_explorer             turn, scale, lean an image under the eyes of seve
 routing_stepper                routing by agreement, iteration by iteration, in planes of votes (lecture 10)
 mouth_explorer                 drag a mouth, see the agreement about the face collapse (lecture 10)
 capsule_sliders                change a capsule's numbers, see what the decoder draws (lecture 11)
+overlap_explorer               two digits in one image, drawn in red and green, also absent ones (lecture 12)
 ROUTING_VOTES, PART_IN_FACE    six votes for two parents; where a face has its parts (lecture 10)
 SLIDE_INPUT, SLIDE_FILTER      the worked example of lecture 01
 FILTERS                        named 3 by 3 filters: identity, edges, sharpen, blur, emboss
@@ -55,6 +56,7 @@ _FILES = {
     "bill": ("training_bill",),
     "depth": ("depth_explorer",),
     "viewpoint": ("viewpoint_explorer",),
+    "overlap": ("overlap_explorer",),
     "capsules": ("ROUTING_VOTES", "PART_IN_FACE", "routing_stepper", "mouth_explorer", "capsule_sliders"),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}

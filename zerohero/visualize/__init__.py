@@ -21,6 +21,7 @@ several trainings
 (`comparison`)            compare_curves
 depth (`depth`)           paths  connectivity  gradient_depth  evolution  size_and_error
 failures (`limits`)       share_interval  shares  viewpoints  attack  margin_map
+routing (`routing`)       overlaid  overlaps  logit_changes  r2_matrix  robustness
 speed (`speed`)           roofline  race  thread_grid  short_time  percent
 ========================  ==========================================================================================
 
@@ -78,6 +79,7 @@ _FILES = {
     "comparison": ("compare_curves",),
     "depth": ("paths", "connectivity", "gradient_depth", "evolution", "size_and_error"),
     "limits": ("share_interval", "shares", "viewpoints", "attack", "margin_map"),
+    "routing": ("overlaid", "overlaps", "logit_changes", "r2_matrix", "robustness"),
     "speed": ("roofline", "race", "thread_grid", "short_time", "percent"),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
