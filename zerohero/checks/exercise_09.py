@@ -599,7 +599,7 @@ def whole_row(predict, images, labels, candidates):
 )
 def some_candidate(predict, images, labels, candidates):
     before = predict(images)
-    fooled = np.array([predict(_changed(images, candidate)) != labels for candidate in candidates]).any(axis=0)
+    fooled = np.logical_or.reduce([predict(_changed(images, candidate)) != labels for candidate in candidates])
     return fooled[before == labels].mean()
 
 
