@@ -8,9 +8,10 @@ import numpy as np
 
 from zerohero.visualize.arrays import as_array
 from zerohero.visualize.routing import overlaid, overlaps
-from zerohero.visualize.style import Picture
+from zerohero.visualize.style import Picture, styled
 
 from .explorer import Control, Explorer
+from .networks import _settle
 
 KINDS = ("true digits", "network's own two", "two digits that are not there")
 
@@ -33,6 +34,7 @@ class OverlapExplorer(Explorer):
         chosen = self.values["pair"], self.values["draw"]
         return {**self.values, "digits": self.classes[chosen].tolist(), "drawn": self.drawn[chosen]}
 
+    @styled
     def picture(self) -> Picture:
         if self._live is None:
             self._live = self.figure()
@@ -48,6 +50,7 @@ class OverlapExplorer(Explorer):
         row, texts = self._row(chosen)
         fig = overlaps({"": row}, [texts])
         fig.alt = f"{self._words(chosen)}."
+        _settle(fig)
         return fig
 
     def _row(self, values: dict[str, int]) -> tuple[np.ndarray, list[str]]:
