@@ -46,7 +46,7 @@ def lines(document: Document) -> Iterator[tuple[str, ...]]:
             between = f"{_number(interval[0])} to {_number(interval[1])}" if interval else ""
             yield (figure["label"], figure["against"], _with(figure["value"], unit), between,
                    _target(figure["must"], unit), _target(figure["goal"], unit), verdict(figure))  # fmt: skip
-        if not row["figures"]:
+        if not row["figures"] and not row["parts"]:
             yield (name, "", row["status"], row["reason"], "", "", "")
 
 

@@ -242,12 +242,14 @@ def _step_contest(
     return Contest(name, our_stepper(model, settings.ours(images), settings.ours(labels)), peers, flops, bytes_moved)
 
 
+def loss_of(model: Any, images: Any, labels: Any) -> tuple[Any, None]:
+    """The loss of a step as `training.fit` would compute it; no scores."""
+    output = model(zh.Tensor(images))
+    return model.loss(output, images, labels) if hasattr(model, "loss") else cross_entropy(output, labels), None
+
+
 def our_stepper(model: Any, images: Any, labels: Any) -> Callable[[], list[Any]]:
     """As `benchmarks.peers.training.stepper`: the loss and the steps that `training.fit` would take, without scores."""
-
-    def loss_of(model: Any, images: Any, labels: Any) -> tuple[Any, None]:
-        output = model(zh.Tensor(images))
-        return model.loss(output, images, labels) if hasattr(model, "loss") else cross_entropy(output, labels), None
 
     take_step = Stepper(model, Adam(model.parameters(), lr=1e-3), loss_of)
 

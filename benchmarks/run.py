@@ -21,7 +21,7 @@ from zerohero.benchmark import Roofline, Watch, best, roofline
 FORMAT = 1
 FOLDER = Path(__file__).resolve().parent
 ROWS = ("capsule_layer", "conv2d_forward", "conv2d_gradients", "capsnet_step", "capsnet_fast_step", "lenet_step",
-        "memory", "import", "lectures")  # fmt: skip
+        "capsnet_parts", "memory", "import", "lectures")  # fmt: skip
 ONLY_IF_ASKED = ("lectures",)  # minutes
 
 
@@ -162,9 +162,10 @@ def _one(name: str, settings: Any) -> dict[str, Any]:
 
 
 def _row_functions() -> dict[str, Callable[[Any], dict[str, Any]]]:
-    from benchmarks import costs, rows
+    from benchmarks import costs, parts, rows
 
-    special = {"import": costs.import_time, "memory": costs.memory_of_capsule_layer, "lectures": costs.lectures}
+    special = {"capsnet_parts": parts.capsnet_parts, "import": costs.import_time,
+               "memory": costs.memory_of_capsule_layer, "lectures": costs.lectures}  # fmt: skip
     return {name: special[name] if name in special else getattr(rows, name) for name in ROWS}
 
 
