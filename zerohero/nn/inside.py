@@ -10,7 +10,7 @@ from typing import Any
 from zerohero.arguments import shown
 from zerohero.nn.module import Module, observe
 from zerohero.operation import Operation
-from zerohero.tensor import Tensor, intercept
+from zerohero.tensor import Tensor, _handler, intercept
 
 
 class _Enough(Exception):
@@ -57,6 +57,7 @@ def layer_outputs(
     times: Counter[str] = Counter()
     found: dict[str, Any] = {}
     missing = set(map(str, layers))
+    outer = _handler.get()
 
     def keep(name: str, output: Any) -> None:
         times[name] += 1
@@ -73,7 +74,7 @@ def layer_outputs(
         keep(inside.pop(), output)
 
     def run(operation: Operation, arguments: dict[str, Any]) -> Any:
-        with intercept(None):  # type: ignore[arg-type]  # as if nobody were looking
+        with intercept(outer):  # type: ignore[arg-type]  # as if nobody were looking
             output = operation(**arguments)
         at = inside[-1] if inside else ""
         keep(f"{at}.{operation.name}" if at else operation.name, output)

@@ -23,6 +23,12 @@ depth (`depth`)           paths  connectivity  gradient_depth  evolution  size_a
 failures (`limits`)       share_interval  shares  viewpoints  attack  margin_map
 routing (`routing`)       overlaid  overlaps  logit_changes  r2_matrix  robustness
 speed (`speed`)           roofline  race  thread_grid  short_time  percent
+a layer (`maps`)          activations  as_grey  activation_grid  channel_picture  ChannelReport  dead_channels
+                          channel_chart  Maximal  maximal_images  maximal_grid
+which pixels matter       occlusion  input_gradient  saliency  grad_cam  map_similarity  randomized  heatmap  heatmaps
+(`attribution`)
+images for a network      Synthesis  maximize_activation  invert_features  deep_dream  climb  syntheses
+(`synthesis`)
 ========================  ==========================================================================================
 
 Examples
@@ -81,6 +87,29 @@ _FILES = {
     "limits": ("share_interval", "shares", "viewpoints", "attack", "margin_map"),
     "routing": ("overlaid", "overlaps", "logit_changes", "r2_matrix", "robustness"),
     "speed": ("roofline", "race", "thread_grid", "short_time", "percent"),
+    "maps": (
+        "activations",
+        "as_grey",
+        "activation_grid",
+        "channel_picture",
+        "ChannelReport",
+        "dead_channels",
+        "channel_chart",
+        "Maximal",
+        "maximal_images",
+        "maximal_grid",
+    ),
+    "attribution": (
+        "occlusion",
+        "input_gradient",
+        "saliency",
+        "grad_cam",
+        "map_similarity",
+        "randomized",
+        "heatmap",
+        "heatmaps",
+    ),
+    "synthesis": ("Synthesis", "maximize_activation", "invert_features", "deep_dream", "climb", "syntheses"),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 __all__ = sorted(_FILE_OF)
