@@ -230,7 +230,8 @@ def _learn(
 
     steps, lr = integer(steps, where, "steps", least=1), number(lr, where, "lr", low=0)
     pixels = Parameter(move(first.copy(), device_of(model)))
-    optimizer, history = Adam([pixels], lr=lr), []
+    optimizer = Adam([pixels], lr=lr)
+    history: list[float] = []
     with frozen(model):
         for step in tqdm(range(steps), unit="step", disable=not progress):
             if not history or step % 10 == 0:  # without jitter, but not every time: it costs a run
