@@ -34,7 +34,7 @@ class Synthesis:
     start : array (C, H, W)
         Where it began.
     history : list of float
-        What was aimed at, before each step and at the end: the unit's activation, or the relative distance.
+        What was aimed at, before every tenth step and at the end: the unit's activation, or the relative distance.
     """
 
     image: np.ndarray
@@ -45,7 +45,7 @@ class Synthesis:
     def __repr__(self) -> str:
         height, width = self.image.shape[-2:]
         ends = f"{self.history[0]:.3g} to {self.history[-1]:.3g}"
-        return f"Synthesis({height}×{width} pixels, {len(self.history) - 1} steps, {self.what} from {ends})"
+        return f"Synthesis({height}×{width} pixels, {self.what} from {ends})"
 
 
 # ---- activation maximization -----------------------------------------------------------------------------------
