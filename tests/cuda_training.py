@@ -301,6 +301,88 @@ def training_resumes_bit_for_bit_with_augmentation_and_dropout(gpu):
         np.testing.assert_array_equal(same[name], array)
 
 
+def repeating(network, rule, made):
+    """What stands for `graphs.Recording` on the double: it repeats the work, into the arrays that the first time made.
+
+    While recording, nothing may be computed: weights and the optimizer's arrays are put back.
+    """
+    parameters = network.parameters()
+
+    class Repeating:
+        def __init__(self, work):
+            made.append(0)
+            self.work, self.number = work, len(made) - 1
+            arrays = [p.data for p in parameters] + [state[slot] for state in rule.state for slot in rule.slots]
+            before = [array.copy() for array in arrays]
+            self.result = work()
+            self.gradients = [parameter.grad for parameter in parameters]
+            for array, values in zip(arrays, before):
+                array[...] = values
+
+        def launch(self):
+            made[self.number] += 1
+            for old, new in zip(self.result, self.work()):
+                old[...] = new
+            for parameter, gradient in zip(parameters, self.gradients):
+                gradient[...] = parameter.grad
+                parameter.grad = gradient
+
+    return Repeating
+
+
+@check(*[dict(optimizer=name) for name in OPTIMIZERS])
+def repeated_steps_end_as_steps_asked_for_one_by_one(gpu, optimizer):
+    """Two kinds of batches, a learning rate that changes in every step, weights put back in between."""
+    from zerohero.kernels.cuda import graphs
+
+    ends, real, can = [], graphs.Recording, graphs.can_record
+    for alike in (False, True):
+        network, made = new("dense", "cupy"), []
+        network.steps_alike = alike
+        rule = OPTIMIZERS[optimizer](network.parameters())
+        if gpu.is_double:
+            graphs.Recording, graphs.can_record = repeating(network, rule, made), lambda: True
+        try:
+            history = training.fit(network, examples(12, 14), epochs=4, batch_size=4, optimizer=rule, seed=0,
+                                   schedule="one-cycle", progress=False)  # fmt: skip
+        finally:
+            graphs.Recording, graphs.can_record = real, can
+        # of 12 full batches and 4 smaller ones the third of each kind is recorded, and repeated from then on
+        assert not gpu.is_double or sorted(made) == ([2, 10] if alike else []), made
+        ends.append((history.column("loss"), [move(array, "numpy") for array in network.state_dict().values()], rule))
+    (losses, weights, asked), (again, same, repeated) = ends
+    assert losses == again and asked.counted() == repeated.counted()
+    for one, other in zip(weights, same):
+        np.testing.assert_array_equal(one, other)
+
+
+@check()
+def a_step_that_draws_or_cannot_be_recorded_is_asked_for_kernel_by_kernel(gpu):
+    from zerohero.kernels.cuda import graphs
+    from zerohero.stepping import Stepper
+
+    def refused(work):
+        raise RuntimeError("this can't be recorded")
+
+    MODELS["drawing"] = lambda: nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(144, 3)), 12
+    real, can = graphs.Recording, graphs.can_record
+    for model, kind in (("drawing", "draws"), ("dense", "refused")):
+        network, made = new(model, "cupy"), []
+        network.steps_alike = True
+        rule = OPTIMIZERS["Adam"](network.parameters())
+        take = Stepper(network, rule, training.classification_step)
+        images, labels = (move(each, "cupy") for each in examples(12, 6))
+        if gpu.is_double or kind == "refused":
+            graphs.can_record = lambda: True
+            graphs.Recording = refused if kind == "refused" else repeating(network, rule, made)
+        try:
+            for _ in range(5):
+                take(images, labels)
+        finally:
+            graphs.Recording, graphs.can_record = real, can
+        assert list(take.recorded.values()) == [None] and rule.steps == 5, (take.recorded, rule.steps)
+
+
 class Breaking(nn.Module):
     """Overflows at the third step: each doubles the exponent of its scale."""
 

@@ -58,16 +58,18 @@ class Stepper:
 
     def _recordable(self) -> bool:
         parameters = self.optimizer.parameters
-        on_gpu = all(engine_of(parameter.data) == "cupy" for parameter in parameters)
-        one_dtype = len({parameter.dtype for parameter in parameters}) == 1
-        return on_gpu and one_dtype and self.model.steps_alike and hasattr(sys.modules["cupy"], "cuda")
+        if not self.model.steps_alike or any(engine_of(parameter.data) != "cupy" for parameter in parameters):
+            return False
+        from zerohero.kernels.cuda import graphs
+
+        return len({parameter.dtype for parameter in parameters}) == 1 and graphs.can_record()
 
 
 class _Recorded:
     """A step as a CUDA graph, with the arrays from which it reads what changes from step to step."""
 
     def __init__(self, stepper: Stepper, images: Any, labels: Any):
-        from zerohero.kernels.cuda.graphs import Recording
+        from zerohero.kernels.cuda import graphs
 
         cupy, self.optimizer, self.parameters = sys.modules["cupy"], stepper.optimizer, stepper.model.parameters()
         self.images, self.labels = images.copy(), labels.copy()
@@ -78,7 +80,7 @@ class _Recorded:
         self.last = dict(zip(self.place, numbers, strict=True))
         self.held = cupy.asarray(np.array([self.last[place] for place in range(len(self.last))], dtype))
         views = [self.held[place] for place in self.place]
-        self.recording = Recording(lambda: stepper.ask(self.images, self.labels, views))
+        self.recording = graphs.Recording(lambda: stepper.ask(self.images, self.labels, views))
         self.gradients = [parameter.grad for parameter in self.optimizer.parameters]
         self.arrays = self._arrays()
 

@@ -8,6 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 
+def can_record() -> bool:
+    """Whether CuPy is the real one, and not the double of the tests."""
+    return hasattr(sys.modules["cupy"], "cuda")
+
+
 class Recording:
     """What `work()` asked of the GPU, to be done again: by the same kernels, on the same arrays.
 
