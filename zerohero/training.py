@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from zerohero import random
+from zerohero import distributed, random
 from zerohero.arguments import integer
 from zerohero.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
 from zerohero.nn.module import Module, first_not_finite
@@ -247,7 +247,9 @@ def fit(
     def factor(step: int) -> float:
         return 1.0 if schedule is None else schedule(step, steps * epochs)
 
-    with _Bar(epochs, steps, done=len(history), shown=progress) as bar:
+    shown = progress and distributed.is_first()
+    together = distributed.exchanging(model, len(images), batch_size)
+    with together, _Bar(epochs, steps, done=len(history), shown=shown) as bar:
         while len(history) < epochs and not history.stopped_early:
             started, epoch = time.perf_counter(), len(history) + 1
             with random.seeded([seed, epoch]) as rng:
@@ -261,7 +263,9 @@ def fit(
                 history.stopped_early = epoch - best.epoch >= patience
             history.epochs.append({"epoch": epoch} | row | {"seconds": time.perf_counter() - started})
             if checkpoint is not None:
-                _store(checkpoint, model, optimizer, history, best, settings)
+                if distributed.is_first():
+                    _store(checkpoint, model, optimizer, history, best, settings)
+                distributed.total(0.0)  # nobody goes on before it is written
     if best.weights:
         model.load_state_dict(best.weights)
     return history
@@ -319,7 +323,8 @@ def _batches(images, labels, batch_size, augment, rng) -> Iterator[tuple[np.ndar
     order = array_module(images).asarray(rng.permutation(len(images)))
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
-        yield images[chosen] if augment is None else augment(images[chosen], rng), labels[chosen]
+        batch = images[chosen] if augment is None else augment(images[chosen], rng)
+        yield distributed.my_share(batch, labels[chosen])
 
 
 def _epoch(stepper, batches, factor, first, rng, bar) -> dict[str, float]:
@@ -335,6 +340,8 @@ def _epoch(stepper, batches, factor, first, rng, bar) -> dict[str, float]:
         rate = optimizer.groups[0]["lr"] * optimizer.factor
     finally:
         optimizer.factor = 1.0  # whoever steps this optimizer next starts from its own learning rate
+    distributed.agree_on_buffers(model)
+    loss_sum, correct, seen = distributed.total(loss_sum, correct, seen)
     return {"loss": loss_sum / seen, "accuracy": correct / seen, "lr": rate}
 
 
@@ -427,7 +434,7 @@ def _step(model, images, labels, optimizer, rng, number) -> tuple[float, Any]:
         loss, scores = step(model, images, labels)
         value = loss.item()
         if math.isfinite(value):
-            loss.backward()
+            distributed.backward(loss, len(labels))
             wrong = [name for name, p in model.named_parameters() if not _finite(p.grad)]
             if not wrong:
                 optimizer.step()

@@ -47,8 +47,9 @@ def train(
     zerohero train lenet5 --data mnist --epochs 3 --out lenet5_mnist.safetensors
     zerohero train lenet5 --data mnist --validation 0.1 --checkpoint run.safetensors
     zerohero train capsnet --preset fast --data mnist --curves curves.png
+    torchrun --nproc-per-node 2 -m zerohero train capsnet --data mnist --backend numba --checkpoint run.safetensors
     """
-    from zerohero import recipes
+    from zerohero import distributed, recipes
     from zerohero.checkpoints import weights_path
     from zerohero.operation import use_backend
     from zerohero.tensor import need_gpu
@@ -74,7 +75,8 @@ def train(
         _picture_path(curves)
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_MININTERVAL", "30")  # a log needs no film
-    if not as_json:
+    distributed.join()
+    if not as_json and distributed.is_first():
         print(f"{model} on {data}: {recipe}, seed {seed}", flush=True)
     try:
         trained = recipes.train(recipe, seed=seed, limit=limit, validation=validation, dtype=dtype,
@@ -83,6 +85,8 @@ def train(
     except KeyboardInterrupt:
         typer.echo(_stopped(checkpoint), err=True)
         return 130
+    if not distributed.is_first():
+        return 0  # rank 0 writes and prints
     files = trained.save(out, command) if out is not None else ()
     if curves is not None:
         _draw(trained.history, f"{model} on {data}", curves)
