@@ -132,9 +132,10 @@ def logit_changes(changes: Any, *, title: str = "How much routing still changes 
     for epoch, line in enumerate(values):
         ax.semilogy(range(1, len(line) + 1), line, color=shades(0.15 + 0.7 * epoch / max(1, len(values) - 1)),
                     marker="o" if epoch == 0 else None, linestyle="--" if epoch == 0 else "-",
-                    label={0: "before training", len(values) - 1: f"after epoch {len(values) - 1}"}.get(epoch))
+                    label={len(values) - 1: f"after epoch {len(values) - 1}", 0: "before training"}.get(epoch))
     ax.set(xlabel="after iteration", ylabel="mean |change of b|", title=title, xticks=range(1, values.shape[1] + 1))
-    ax.legend()
+    if len(values) > 1:
+        ax.legend()
     ends = dict.fromkeys((0, len(values) - 1))
     said = "; ".join(f"after {k} epochs from {values[k, 0]:.2g} to {values[k, -1]:.2g}" for k in ends)
     fig.alt = f"{title}: {said}."
