@@ -321,11 +321,12 @@ def repeating(network, rule, made):
 
         def launch(self):
             made[self.number] += 1
+            held = [parameter.grad for parameter in parameters]
             for old, new in zip(self.result, self.work()):
                 old[...] = new
-            for parameter, gradient in zip(parameters, self.gradients):
+            for parameter, gradient, there in zip(parameters, self.gradients, held):
                 gradient[...] = parameter.grad
-                parameter.grad = gradient
+                parameter.grad = there  # which array that is, a launch doesn't know
 
     return Repeating
 
@@ -349,7 +350,8 @@ def repeated_steps_end_as_steps_asked_for_one_by_one(gpu, optimizer):
             graphs.Recording, graphs.can_record = real, can
         # of 12 full batches and 4 smaller ones the third of each kind is recorded, and repeated from then on
         assert not gpu.is_double or sorted(made) == ([2, 10] if alike else []), made
-        ends.append((history.column("loss"), [move(array, "numpy") for array in network.state_dict().values()], rule))
+        arrays = [*network.state_dict().values(), *(parameter.grad for parameter in network.parameters())]
+        ends.append((history.column("loss"), [move(array, "numpy") for array in arrays], rule))
     (losses, weights, asked), (again, same, repeated) = ends
     assert losses == again and asked.counted() == repeated.counted()
     for one, other in zip(weights, same):
