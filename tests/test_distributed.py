@@ -1,9 +1,11 @@
 """Ranks that train together end as one process does, also after one was killed, and from other numbers of ranks."""
 
+import doctest
 import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,3 +183,12 @@ def test_without_pytorch_ranks_are_told_what_they_need(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ImportError, match="WORLD_SIZE says that 2 ranks"):
         distributed.join()
+
+
+def test_the_plan_for_many_machines_computes_what_it_says():
+    page = Path(__file__).parent.parent / "docs" / "scaling.md"
+    if not page.exists():
+        pytest.skip("the pages lie in a checkout only")
+    failed, tried = doctest.testfile(str(page), module_relative=False)
+    assert tried >= 8 and not failed
+    assert f"{models.create('capsnet').num_parameters():_} * 4" in page.read_text(encoding="utf-8")
