@@ -110,7 +110,7 @@ def scattered(images: np.ndarray, rng: np.random.Generator, most: int | None = N
     images = np.asarray(images)
     moved = np.empty((len(images), 2), np.int64)
     for axis in (0, 1):
-        ink = (images > 0).any(axis=2 - axis)  # (N, rows) or (N, columns)
+        ink: np.ndarray = np.any(images > 0, axis=2 - axis)  # (N, rows) or (N, columns)
         side = ink.shape[1]
         first, last = ink.argmax(axis=1), side - 1 - ink[:, ::-1].argmax(axis=1)
         low, high = (-first, side - 1 - last) if most is None else (np.full(len(ink), -most), np.full(len(ink), most))
@@ -146,7 +146,7 @@ def read_affnist(path: str | os.PathLike) -> Dataset:
     ----------
     T. Tieleman, "affNIST", 2013, https://www.cs.toronto.edu/~tijmen/affNIST/.
     """
-    from scipy.io import loadmat
+    from scipy.io import loadmat  # type: ignore[import-untyped]
 
     path = Path(path)
     if not path.is_file():

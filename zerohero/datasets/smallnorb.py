@@ -17,7 +17,7 @@ from zerohero.datasets.files import find
 SPLITS = ("train", "test")
 CLASSES = ("animal", "human", "airplane", "truck", "car")
 STEMS = {"train": "smallnorb-5x46789x9x18x6x2x96x96-training", "test": "smallnorb-5x01235x9x18x6x2x96x96-testing"}
-MATRIX = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
+MATRIX: dict[int, np.dtype[Any]] = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
 META = ("instance", "elevation", "azimuth", "lighting")
 
 

@@ -217,12 +217,12 @@ def robustness(
     said = []
     for (network, trainings), color, marker in zip(runs.items(), CYCLE, MARKERS):
         for k, (clean, affine) in enumerate(trainings):
-            clean, affine = (100 * np.asarray(values, float) for values in (clean, affine))
-            if clean.shape != affine.shape or clean.ndim != 1 or not clean.size:
+            x, y = (100 * np.asarray(values, float) for values in (clean, affine))
+            if x.shape != y.shape or x.ndim != 1 or not x.size:
                 raise ValueError(f"robustness: {network} needs as many affine as clean accuracies, "
-                                 f"but has {affine.shape} and {clean.shape}")
-            ax.plot(clean, affine, color=color, marker=marker, markersize=4, linewidth=1, label=None if k else network)
-            said.append(f"{network} ends at {clean[-1]:.1f} % clean and {affine[-1]:.1f} % affine")
+                                 f"but has {y.shape} and {x.shape}")
+            ax.plot(x, y, color=color, marker=marker, markersize=4, linewidth=1, label=None if k else network)
+            said.append(f"{network} ends at {x[-1]:.1f} % clean and {y[-1]:.1f} % affine")
     ax.set(xlabel="accuracy on placed digits in %", ylabel="accuracy on affine digits in %", title=title)
     ax.legend()
     fig.alt = f"{title}: {'; '.join(said)}."
