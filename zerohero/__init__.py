@@ -21,6 +21,7 @@ from zerohero.ops.capsule import (
     squash,
 )
 from zerohero.ops.convolution import conv2d, conv2d_loops, conv_transpose2d
+from zerohero.ops.em_routing import em_routing, em_routing_loops, em_routing_trace, spread_loss
 from zerohero.ops.linear import concat, flatten, linear, pad
 from zerohero.ops.loss import cross_entropy, mse_loss
 from zerohero.ops.normalization import batch_norm, dropout, local_response_norm
@@ -68,6 +69,9 @@ __all__ = [
     "dropout",
     "dynamic_routing",
     "dynamic_routing_loops",
+    "em_routing",
+    "em_routing_loops",
+    "em_routing_trace",
     "flatten",
     "global_avg_pool2d",
     "grad",
@@ -95,6 +99,7 @@ __all__ = [
     "seed",
     "sigmoid",
     "softmax",
+    "spread_loss",
     "squash",
     "tanh",
     "training",
