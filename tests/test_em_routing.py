@@ -146,9 +146,9 @@ def test_two_parents_can_both_be_there_and_neither():
 
 def test_the_variance_is_about_the_mean_even_far_from_0():
     votes = np.float32(2000) + np.array([-0.01, 0.01] * 4, np.float32).reshape(1, 8, 1, 1)
-    variance = zh.em_routing_trace(votes, np.ones((1, 8)), [0.0], [0.0], iterations=1).variance
+    variance = zh.em_routing_trace(votes, np.ones((1, 8), np.float32), [0.0], [0.0], iterations=1).variance
     spread = np.var(votes.astype(np.float64))
-    assert variance.item() == pytest.approx(spread + 5e-4, rel=1e-3)  # mean(V²) - μ² would be off by about 0.2
+    assert variance.item() == pytest.approx(spread + 5e-4, rel=1e-3)  # mean(V²) - μ² is 0 here
 
 
 def test_the_spread_loss_is_0_where_the_margin_is_kept_and_never_below():

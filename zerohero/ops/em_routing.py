@@ -138,7 +138,10 @@ def em_routing_trace(
 
     Parameters
     ----------
-    votes, activations, beta_a, beta_u, iterations, inverse_temperature, minimum_variance
+    votes : array (N, I, J, H)
+    activations : array (N, I)
+    beta_a, beta_u : array (J,)
+    iterations, inverse_temperature, minimum_variance
         As `em_routing`.
 
     Returns
@@ -166,7 +169,10 @@ def em_routing_loops(
 
     Parameters
     ----------
-    votes, activations, beta_a, beta_u, iterations, inverse_temperature, minimum_variance
+    votes : array (N, I, J, H)
+    activations : array (N, I)
+    beta_a, beta_u : array (J,)
+    iterations, inverse_temperature, minimum_variance
         As `em_routing`.
 
     Returns
