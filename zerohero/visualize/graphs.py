@@ -186,7 +186,7 @@ def _through(node: Any, grads: list[Any]) -> list[tuple[Any, Any]]:
             "before backward, or compute the result again"
         )
     try:
-        return node.backward(grads)
+        return [(tensor, gradient) for tensor, gradient, _ in node.backward(grads)]
     finally:
         node.call = call
 
