@@ -172,7 +172,7 @@ def r2_matrix(r2: Any, poses: Sequence[str], *, title: str = "Which number follo
     ax = fig.subplots()
     drawn = ax.imshow(values.T, cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
     for (k, j), value in np.ndenumerate(values):
-        ax.text(k, j, f"{max(value, 0):.2f}".removeprefix("0"), ha="center", va="center", fontsize=8,
+        ax.text(k, j, f"{max(value, 0):.2f}".removeprefix("0"), ha="center", va="center", fontsize=9,
                 color=text_color(drawn.cmap(max(value, 0.0))[:3]))
     ax.set(xticks=range(len(values)), xlabel="number of the capsule", title=title)
     ax.set_yticks(range(len(poses)), poses)
