@@ -387,5 +387,5 @@ def _plain(where: str, votes, activations, beta_a, beta_u, settings: dict):
     named = dict(votes=votes, activations=activations, beta_a=beta_a, beta_u=beta_u)
     arrays = [float_array(x.numpy() if hasattr(x, "numpy") else x, where, name) for name, x in named.items()]
     dtype = np.result_type(*arrays)
-    arrays = [array.astype(dtype) for array in arrays]
-    return arrays, _checked(where, *arrays, settings)
+    votes, activations, beta_a, beta_u = (array.astype(dtype) for array in arrays)
+    return (votes, activations, beta_a, beta_u), _checked(where, votes, activations, beta_a, beta_u, settings)
