@@ -117,6 +117,33 @@ def test_activation_maximization_beats_the_best_of_1000_real_images():
     assert made.history[-1] > best and made.image.min() >= 0 and made.image.max() <= 1
 
 
+class Sum(nn.Module):
+    """One score: the sum of the four pixels in the middle."""
+
+    def forward(self, x):
+        return (x[:, :, 3:5, 3:5]).reshape((len(x), 4)).sum(axis=1, keepdims=True)
+
+
+def test_jitter_keeps_adams_averages_at_the_images_own_pixels():
+    start = np.full((1, 8, 8), 0.5, np.float32)
+    made = visualize.maximize_activation(Sum(), None, 0, start=start, jitter=2, steps=1, lr=0.1, progress=False)
+    moved = np.argwhere(made.image[0] != 0.5)
+    by = np.random.default_rng([0, 1]).integers(-2, 3, 2)
+    np.testing.assert_array_equal(moved, [(r - by[0], c - by[1]) for r in (3, 4) for c in (3, 4)])
+
+    steps, rng = 12, np.random.default_rng([0, 1])
+    pixels, m, v = start[0].astype(float), np.zeros((8, 8)), np.zeros((8, 8))
+    for t in range(1, steps + 1):
+        by, gradient = rng.integers(-2, 3, 2), np.zeros((8, 8))
+        for r in (3, 4):
+            for c in (3, 4):
+                gradient[r - by[0], c - by[1]] = -1
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        pixels = (pixels - 0.01 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)).clip(0, 1)
+    made = visualize.maximize_activation(Sum(), None, 0, start=start, jitter=2, steps=steps, lr=0.01, progress=False)
+    np.testing.assert_allclose(made.image[0], pixels, atol=1e-5)
+
+
 def test_an_inverted_image_has_the_features_of_an_early_layer():
     lenet = zh.weights.load("lenet5_digits")
     digit = zh.datasets.load("digits", "test", size=28).images[0]

@@ -12,6 +12,7 @@ from zerohero.arguments import integer, number, shown
 from zerohero.limits.images import as_images
 from zerohero.nn.inside import frozen, layer_outputs
 from zerohero.nn.module import Module
+from zerohero.operation import array_module
 from zerohero.ops.arithmetic import index
 from zerohero.optim import Adam
 from zerohero.tensor import Parameter, Tensor, move
@@ -141,10 +142,11 @@ def maximize_activation(
         if not shift:
             return lambda: None
         by = tuple(rng.integers(-shift, shift + 1, 2).tolist())
-        pixels.data = np.roll(pixels.data, by, (2, 3))
+        pixels.data = array_module(pixels.data).roll(pixels.data, by, (2, 3))
 
         def back() -> None:
-            pixels.data = np.roll(pixels.data, (-by[0], -by[1]), (2, 3))
+            pixels.data = array_module(pixels.data).roll(pixels.data, (-by[0], -by[1]), (2, 3))
+            pixels.grad = array_module(pixels.data).roll(pixels.grad, (-by[0], -by[1]), (2, 3))
 
         return back
 
@@ -239,8 +241,8 @@ def _learn(
             back = before(pixels)
             pixels.grad = None
             loss(pixels)[0].backward()
+            back()  # the gradient, too: Adam's averages belong to the image's pixels, not to the shifted ones
             optimizer.step()
-            back()
             after(pixels, step)
             pixels.data = pixels.data.clip(*limits)
         history.append(loss(Tensor(pixels.data))[1])
