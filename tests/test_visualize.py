@@ -18,7 +18,9 @@ import zerohero as zh
 from zerohero import visualize
 from zerohero.benchmark import Roofline
 from zerohero.visualize import arrays, geometry, graphs, learning, style
+from zerohero.visualize.maps import ChannelReport, Maximal
 from zerohero.visualize.steps import ConvolutionPicture, PoolingPicture
+from zerohero.visualize.synthesis import Synthesis
 
 X = np.array(
     [
@@ -55,6 +57,11 @@ def history():
 
 X6 = np.eye(6)[::-1]
 NORMS = {"plain": [[1.0], [0.1, 1.0]], "residual": [[1.0], [0.9, 1.0]]}
+def made():
+    rng = np.random.default_rng(0)
+    return Synthesis(rng.random((1, 6, 6)), np.full((1, 6, 6), 0.5), [0.5, 2.0, 3.0], "the activation")
+
+
 EXAMPLES = {
     "number_grid": lambda: visualize.number_grid(X, title="The slide's input", highlight=(0, 1, 3, 3)),
     "image": lambda: visualize.image(np.eye(9), title="A stroke"),
@@ -104,12 +111,27 @@ EXAMPLES = {
     "viewpoints": lambda: visualize.viewpoints({"degrees": {"CNN": ([0, 45, 90], [0.99, 0.6, 0.1])}}, chance=0.1),
     "attack": lambda: visualize.attack(np.zeros((5, 5)), np.eye(5), before="nothing", after="a line"),
     "margin_map": lambda: visualize.margin_map(np.eye(5), {"white": 3 - 4 * np.eye(5)}),
+    "activation_grid": lambda: visualize.activation_grid(np.arange(32.0).reshape(2, 4, 4), title="Two channels"),
+    "channel_chart": lambda: visualize.channel_chart(
+        ChannelReport("conv1", 20, np.array([0.0, 1.5, 3.0]), np.array([0.0, 0.4, 1.0]))
+    ),
+    "maximal_grid": lambda: visualize.maximal_grid(
+        Maximal("conv1", 1, np.array([4, 7]), np.array([2.0, 1.5]), np.array([[0, 0], [1, 2]]),
+                [(0, 0, 3, 3), (1, 2, 3, 3)], np.random.default_rng(0).random((2, 1, 6, 6)))
+    ),
+    "channel_picture": lambda: visualize.channel_picture(np.eye(8), np.arange(16.0).reshape(4, 4)),
+    "heatmap": lambda: visualize.heatmap(np.eye(6), np.eye(6)[::-1], title="The other diagonal"),
+    "heatmaps": lambda: visualize.heatmaps(np.eye(6), {"one": np.eye(6)[::-1], "two": -np.eye(6)}, title="Two maps"),
+    "climb": lambda: visualize.climb(made(), title="Uphill"),
+    "syntheses": lambda: visualize.syntheses({"first": made(), "second": made()}, title="Two images that were made"),
 }
 NOT_PICTURES = {
     "use_style", "COLORS", "CYCLE", "DIVERGING", "SEQUENTIAL", "Picture", "subplots", "show", "describe", "as_array",
     "output_size", "receptive_field_size",
     "duration", "short_time", "percent", "confusion_counts", "mean_interval", "PERTURBATIONS", "perturbations",
-    "share_interval", "overlaid",
+    "share_interval", "overlaid", "activations", "as_grey", "ChannelReport", "dead_channels", "Maximal",
+    "maximal_images", "occlusion", "input_gradient", "saliency", "grad_cam", "map_similarity", "randomized",
+    "Synthesis", "maximize_activation", "invert_features", "deep_dream",
 }  # fmt: skip
 
 
