@@ -288,7 +288,7 @@ def channel_chart(report: ChannelReport, *, title: str | None = None) -> Picture
     if report.dead:
         ax.plot(report.dead, [3] * len(report.dead), "x", color=COLORS["negative"], ms=9, mew=2.5, label="dead")
         ax.legend(loc="upper right")
-    ax.set(xlabel="channel", ylabel="images in %", ylim=(0, 108), title=title or report.layer)
+    ax.set(xlabel="channel", ylabel="images in %", ylim=(0, 125), yticks=range(0, 101, 20), title=title or report.layer)
     fig.alt = f"{title or 'Images that excite each channel'}: {report!r}."
     return fig
 
@@ -492,5 +492,3 @@ def channel_picture(photo: Any, activation: Any, *, title: str | None = None) ->
     ends = f"{values.min():.3g} to {values.max():.3g}"
     fig.alt = f"{title or 'A channel'}: image of {height} by {width}, activations of {size} from {ends}."
     return fig
-
-
