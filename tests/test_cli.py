@@ -195,7 +195,7 @@ WRONG = {
     "no data": (("train", "lenet5"), "zerohero train: Missing option '--data'"),
     "no integer": (("train", "lenet5", "--data", "digits", "--epochs", "many"), "Invalid value for '--epochs'"),
     "unknown model": (("train", "lenet6", "--data", "digits"), "model needs one of 'lenet5'.*but got 'lenet6'"),
-    "unknown data": (("train", "lenet5", "--data", "digit"), "data needs one of 'cifar10'.*but got 'digit'"),
+    "unknown data": (("train", "lenet5", "--data", "digit"), "data needs one of 'affnist', 'cifar10'.*but got 'digit'"),
     "no epochs": ((*QUICK, "--epochs", 0), "epochs needs to be at least 1, but got 0"),
     "negative rate": ((*QUICK, "--lr", -1), "lr needs to lie in .* but got -1"),
     "unknown schedule": ((*QUICK, "--schedule", "fast"), "schedule needs one of one-cycle, cosine .*'fast'"),
