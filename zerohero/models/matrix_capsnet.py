@@ -22,6 +22,8 @@ class MatrixCapsNet(nn.Module):
     Shapes for 32×32: conv1 (N, A, 14, 14) → primary 14×14 of B types → 6×6 of C → 4×4 of D → classes (N, E).
     """
 
+    steps: Any  # a buffer
+
     def __init__(
         self, *, image_size, in_channels, num_classes, channels, kernel_size, stride, types, iterations,
         inverse_temperature, margin_steps,
