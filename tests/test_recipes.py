@@ -85,7 +85,7 @@ def test_without_a_test_split_nothing_is_measured_and_the_card_says_so_without_a
     "act,error,words",
     [
         (lambda: recipes.find("lenet6", "digits"), ValueError, "model needs one of 'lenet5'.*'lenet6'"),
-        (lambda: recipes.find("lenet5", "digit"), ValueError, "data needs one of 'cifar10'.*'digit'"),
+        (lambda: recipes.find("lenet5", "digit"), ValueError, "data needs one of 'affnist', 'cifar10'.*'digit'"),
         (lambda: recipes.train(QUICK, dtype="int8"), ValueError, "dtype needs one of 'float32', 'float16'"),
         (lambda: recipes.train(QUICK, seed=-1), ValueError, "seed needs to be at least 0"),
         (lambda: recipes.train(QUICK, limit=0), ValueError, "limit needs to be at least 1"),
