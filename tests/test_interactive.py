@@ -1,12 +1,14 @@
 """Steppers and explorers: their numbers are the library's, their widgets follow, and nothing of them is left behind."""
 
 import gc
+import io
 import time
 import weakref
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import zerohero as zh
 from zerohero import interactive
@@ -172,15 +174,29 @@ def test_the_static_figure_of_a_state_is_the_live_picture_of_it(explorer):
     assert frame(explorer.picture()) == frame(still)
 
 
+def seconds_of_four_axes():
+    """CPU time that matplotlib needs for a figure of four axes: how slow this machine draws."""
+    start = time.process_time()
+    fig = Figure(figsize=(6, 4))
+    fig.subplots(2, 2)
+    fig.savefig(io.BytesIO(), format="png")
+    return time.process_time() - start
+
+
 def test_an_update_takes_a_tenth_of_a_second(explorer):
-    """The aim is 100 ms on two quiet cores. A busy machine must not fail the test: CPU time, the median, and 250 ms."""
+    """The aim is 100 ms on two quiet cores. A busy machine must not fail the test: CPU time, the median, and 250 ms.
+
+    Nor must a slow one: where matplotlib alone needs more than 100 ms for four empty axes, an update may take as many
+    times longer.
+    """
     assert explorer.widget
+    slowness = max(1.0, sorted(seconds_of_four_axes() for _ in range(3))[1] / 0.1)
     spent = []
     for move in explorer.moves[:7]:
         start = time.process_time()
         explorer.set(**move)
         spent.append(time.process_time() - start)
-    assert sorted(spent)[len(spent) // 2] <= 0.25, f"{[round(1000 * s) for s in spent]} ms"
+    assert sorted(spent)[len(spent) // 2] <= 0.25 * slowness, f"{[round(1000 * s) for s in spent]} ms, {slowness:.1f}"
 
 
 def test_moving_leaves_no_figures_behind(explorer):
