@@ -14,6 +14,7 @@ import numpy as np
 import zerohero as zh
 from tests.cuda_kernels import normal, report
 from zerohero import nn, optim, training
+from zerohero.ops.em_windows import em_routing_windows
 from zerohero.tensor import move
 
 CHECKS = {}
@@ -54,7 +55,13 @@ def positive(*shape):
     return np.abs(normal(*shape)) + 0.5
 
 
+def add_both(poses_and_activations):
+    poses, activations = poses_and_activations
+    return (poses * poses).sum() + activations.sum()
+
+
 LABELS = np.array([2, 0, 1])
+WINDOWS = np.array([[0, 1, 2], [2, 3, 4]])  # child 2 has parents at both places
 # name: (operation on Tensors, arrays)
 OPERATIONS = {
     "numbers beside": (lambda a: 2 * (1 - a) / 3 + np.float32(2) * a - -a, normal(2, 3)),
@@ -108,6 +115,21 @@ OPERATIONS = {
     ),
     "capsule_layer": (zh.capsule_layer, normal(2, 3, 2), normal(3, 2, 2, 4), normal(2, 4)),
     "capsule_layer by the NumPy form": (zh.capsule_layer, normal(2, 3, 2), normal(3, 2, 1, 65)),
+    "em_routing": (
+        lambda v, a, *betas: add_both(zh.em_routing(v, zh.sigmoid(a), *betas, inverse_temperature=0.5)),
+        normal(2, 5, 3, 4),
+        normal(2, 5),
+        normal(3),
+        normal(3, seed=1),
+    ),
+    "em_routing_windows": (
+        lambda v, a, *betas: add_both(em_routing_windows(v, zh.sigmoid(a), *betas, WINDOWS, inverse_temperature=0.5)),
+        normal(2, 2, 3, 3, 4),
+        normal(2, 5),
+        normal(3),
+        normal(3, seed=1),
+    ),
+    "spread_loss": (lambda a: zh.spread_loss(zh.sigmoid(a), LABELS, 0.9), normal(3, 4)),
     "margin_loss": (lambda v: zh.margin_loss(v, LABELS) + zh.margin_loss(v, np.eye(3)[:, ::-1]), normal(3, 3, 4)),
     "reconstruction_loss": (lambda a: zh.reconstruction_loss(a, a.detach().data * 2), normal(3, 4)),
     "mask_capsules": (lambda v: nn.mask_capsules(v, LABELS) + nn.mask_capsules(v), normal(3, 3, 4)),

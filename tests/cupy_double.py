@@ -22,8 +22,8 @@ FUNCTIONS = (
     "pad where einsum concatenate stack split moveaxis broadcast_to expand_dims cumsum matmul argsort sum mean max"
 ).split()
 UFUNCS = (
-    "add subtract multiply divide true_divide maximum minimum exp log sqrt abs absolute sign tanh isfinite negative "
-    "power equal not_equal greater greater_equal less less_equal bitwise_and bitwise_or bitwise_xor "
+    "add subtract multiply divide true_divide maximum minimum exp log logaddexp sqrt abs absolute sign tanh "
+    "isfinite negative power equal not_equal greater greater_equal less less_equal bitwise_and bitwise_or bitwise_xor "
     "right_shift left_shift logical_and floor_divide remainder"
 ).split()
 

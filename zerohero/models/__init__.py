@@ -29,6 +29,7 @@ _BUILDERS: dict[str, tuple[Any, ...]] = {
     "squeezenet1_1": ("squeezenet", "squeezenet1_1"),
     "capsnet": ("capsnet", "capsnet"),
     "capsnet_baseline": ("capsnet", "capsnet_baseline"),
+    "matrix_capsnet": ("matrix_capsnet", "matrix_capsnet"),
 }
 
 

@@ -333,10 +333,14 @@ def _m_step_gradient(
 
 
 def _e_step(votes, step: _Step):
-    """R: how well each parent explains each vote, by Bayes' rule, in logarithms; the constant with 2π cancels."""
+    """R: how well each parent explains each vote, by Bayes' rule."""
+    return softmax.forward(_log_shares(votes, step), axis=2)
+
+
+def _log_shares(votes, step: _Step):
+    """log(a N(V; μ, σ²)), (N, I, J), without the constant with 2π, which cancels."""
     distance = (votes - step.mean[:, None]) ** 2 / (2 * step.variance[:, None])
-    log_p = -(distance + np.log(step.variance)[:, None] / 2).sum(3)
-    return softmax.forward(step.log_activation[:, None] + log_p, axis=2)
+    return step.log_activation[:, None] - (distance + np.log(step.variance)[:, None] / 2).sum(3)
 
 
 def _e_step_gradient(d_score, votes, step: _Step):
