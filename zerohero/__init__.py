@@ -33,8 +33,8 @@ __version__ = "0.1.0"
 
 # opened on first use: name -> where it is
 _ROOMS = (
-    "checks", "datasets", "interactive", "limits", "models", "nn", "optim", "recipes", "training", "visualize",
-    "weights",
+    "checks", "datasets", "interactive", "limits", "models", "nn", "optim", "recipes", "training", "transfer",
+    "visualize", "weights",
 )  # fmt: skip
 _LATER = {
     "check": "zerohero.checks",
@@ -44,7 +44,20 @@ _LATER = {
 }
 
 if TYPE_CHECKING:
-    from zerohero import checks, datasets, interactive, limits, models, nn, optim, recipes, training, visualize, weights
+    from zerohero import (
+        checks,
+        datasets,
+        interactive,
+        limits,
+        models,
+        nn,
+        optim,
+        recipes,
+        training,
+        transfer,
+        visualize,
+        weights,
+    )
     from zerohero.checkpoints import load_weights, save_weights
     from zerohero.checks import check
     from zerohero.diagnosis import doctor
@@ -103,6 +116,7 @@ __all__ = [
     "squash",
     "tanh",
     "training",
+    "transfer",
     "use_backend",
     "visualize",
     "weights",

@@ -183,6 +183,8 @@ class BatchNorm2d(Module):
     weight, bias : Parameter (C,)
     running_mean, running_var : array (C,)
         Follow the batches in training; used in evaluation.
+    frozen : bool
+        Set by `transfer.freeze`: in training, too, the running mean and variance are used, and stay as they are.
 
     Examples
     --------
@@ -191,6 +193,7 @@ class BatchNorm2d(Module):
     """
 
     axes = 4
+    frozen = False
 
     def __init__(self, num_features: int, *, momentum: float = 0.1, eps: float = 1e-5):
         name = type(self).__name__
@@ -213,7 +216,7 @@ class BatchNorm2d(Module):
             self.bias,
             self.running_mean,  # type: ignore[attr-defined]
             self.running_var,  # type: ignore[attr-defined]
-            training=self.training,
+            training=self.training and not self.frozen,
             momentum=self.momentum,
             eps=self.eps,
         )
