@@ -16,11 +16,13 @@ def main() -> None:
     def learn(depth: int, shortcuts: bool, seed: int) -> dict:
         zh.seed(seed)
         model = models.create(f"resnet{depth}", residual=shortcuts).to(device(options))
+        checkpoint = recording.checkpoint(depth=depth, shortcuts=shortcuts, seed=seed)
         curves = training.fit(
             model, train, validation=test, epochs=options.epochs, batch_size=options.batch_size, seed=seed,
             optimizer=optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4), schedule="one-cycle",
-            augment=training.Augmentation(shift=4, flip=True),
+            augment=training.Augmentation(shift=4, flip=True), checkpoint=checkpoint,
         )  # fmt: skip
+        checkpoint.unlink()
         return {"curves": history(curves), "parameters": model.num_parameters()}
 
     for depth in (20, 56):

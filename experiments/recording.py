@@ -58,6 +58,13 @@ class Recording:
         self._write()
         return each
 
+    def checkpoint(self, **variant: Any) -> Path:
+        """Where a long training of a variant keeps its checkpoint (git-ignored); to be deleted once it is measured."""
+        words = [self.path.stem, *(f"{name}-{value}" for name, value in variant.items())]
+        folder = self.path.parent.parent / "runs"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / ("-".join(words) + ".safetensors")
+
     def _write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         draft = self.path.with_suffix(".json.part")
