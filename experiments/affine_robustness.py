@@ -1,14 +1,24 @@
 """Trained on digits placed at random, tested on affine ones: CapsNet and CNN of equal size at equal clean accuracy."""
 
-from capsnets import capsnet, cnn, fit
+import functools
+
+from capsnets import capsnet, chosen_rate, cnn, fit
 from recording import Recording, arguments
 
 import zerohero as zh
 from zerohero import datasets, training
+from zerohero.optim import Adam, OneCycle
+
+
+def create(network: str, options):
+    """A network for 40×40; the CNN's first fully connected layer is such that both have as many parameters."""
+    if network == "capsnet":
+        return capsnet(options, image_size=40)
+    return cnn(options, image_size=40, hidden=(81, 64) if options.data == "digits" else (144, 192))
 
 
 def main() -> None:
-    options = arguments(__doc__, data="mnist", epochs=4, batch_size=128, seeds=3, test_images=10_000)
+    options = arguments(__doc__, data="mnist", epochs=4, batch_size=128, seeds=3, test_images=10_000, every=1)
     zh.use_backend(options.backend)
     drawn = dict(source=options.data, seed=0)
     train = datasets.load("affnist", "train", **drawn)
@@ -18,20 +28,22 @@ def main() -> None:
 
     def measure(network: str, seed: int) -> dict:
         zh.seed(seed)
-        # the CNN's first fully connected layer is made smaller, so that both have as many parameters on 40×40
-        hidden = (81, 64) if options.data == "digits" else (144, 192)
-        model = capsnet(options, image_size=40) if network == "capsnet" else cnn(options, image_size=40, hidden=hidden)
-        rows = []
-        for epoch in range(options.epochs):  # after each epoch, so that equal clean accuracies can be compared
-            rate = 0.5 * 0.8**epoch
-            fit(model, train, options, 1000 * seed + epoch, epochs=1, schedule=lambda step, steps, rate=rate: rate)
-            found = [training.evaluate(model, data).accuracy for data in (clean, affine)]
-            rows.append([round(value, 5) for value in found])
-        return {"parameters": model.num_parameters(), "clean": [row[0] for row in rows],
-                "affine": [row[1] for row in rows], "examples": len(affine)}
+        model, cycle, epochs, found = create(network, options), OneCycle(), [], []
+        optimizer = Adam(model.parameters(), lr=rates[network])
+        for epoch in range(options.epochs):  # one cycle, looked at on its way, to compare equal clean accuracies
+            fit(model, train, options, 1000 * seed + epoch, epochs=1, optimizer=optimizer,
+                schedule=lambda step, steps, done=epoch: cycle(done * steps + step, options.epochs * steps))
+            if (epoch + 1) % options.every == 0 or epoch + 1 == options.epochs:
+                epochs.append(epoch + 1)
+                found.append([round(training.evaluate(model, data).accuracy, 5) for data in (clean, affine)])
+        return {"parameters": model.num_parameters(), "rate": rates[network], "epochs": epochs,
+                "clean": [row[0] for row in found], "affine": [row[1] for row in found], "examples": len(affine)}
 
+    seen, unseen = train.split(0.8, seed=0)
+    rates = {network: chosen_rate(recording, network, functools.partial(create, network), seen, unseen, options)
+             for network in ("capsnet", "cnn")}
     for seed in range(options.seeds):
-        for network in ("capsnet", "cnn"):
+        for network in rates:
             recording.measure(measure, network=network, seed=seed)
 
 

@@ -1,17 +1,18 @@
 """How many images of each class does a CapsNet need, and how many a CNN of its size?"""
 
 import numpy as np
-from capsnets import capsnet, cnn, fit, load, right
+from capsnets import capsnet, chosen_rate, cnn, fit, load, right
 from recording import Recording, arguments
 
 import zerohero as zh
 
+NETWORKS = {"capsnet": capsnet, "cnn": cnn}
 
-def some_of_each(dataset, count: int, seed: int):
-    """`count` images of every class, chosen at random."""
+
+def rows_of_each(labels, count: int, seed: int) -> np.ndarray:
+    """Where `count` images of every class stand, chosen at random."""
     rng = np.random.default_rng(seed)
-    rows = [rng.permutation(np.flatnonzero(dataset.labels == label))[:count] for label in np.unique(dataset.labels)]
-    return dataset[np.concatenate(rows)]
+    return np.concatenate([rng.permutation(np.flatnonzero(labels == label))[:count] for label in np.unique(labels)])
 
 
 def main() -> None:
@@ -20,18 +21,24 @@ def main() -> None:
     train, test = load(options.data, "train"), load(options.data, "test")
     recording = Recording("images_per_class", __doc__, vars(options))
 
+    def epochs(images) -> int:
+        """So many that each training has the same number of steps, or a few more."""
+        return -(-options.steps // -(-len(images) // options.batch_size))
+
     def measure(network: str, images: int, seed: int) -> dict:
         zh.seed(seed)
-        chosen = some_of_each(train, images, seed)
-        model = {"capsnet": capsnet, "cnn": cnn}[network](options)
-        steps = -(-len(chosen) // options.batch_size)
-        fit(model, chosen, options, seed, epochs=-(-options.steps // steps))
-        return {"parameters": model.num_parameters(), "images": len(chosen), "right": right(model, test),
-                "examples": len(test)}
+        model, chosen = NETWORKS[network](options), train[rows_of_each(train.labels, images, seed)]
+        fit(model, chosen, options, seed, rate=rates[network], epochs=epochs(chosen))
+        return {"parameters": model.num_parameters(), "rate": rates[network], "images": len(chosen),
+                "right_of_these": right(model, chosen), "right": right(model, test), "examples": len(test)}
 
+    rows = rows_of_each(train.labels, 20, seed=0)  # with 20 of each class the rate is chosen, once, by 500 others
+    seen, unseen = train[rows], train[np.setdiff1d(np.arange(len(train)), rows)][:500]
+    rates = {name: chosen_rate(recording, name, create, seen, unseen, options, epochs=epochs(seen))
+             for name, create in NETWORKS.items()}
     for seed in range(options.seeds):
         for images in (5, 10, 20, 50, 100, 300, 1000):
-            for network in ("capsnet", "cnn"):
+            for network in NETWORKS:
                 if images <= options.most:
                     recording.measure(measure, network=network, images=images, seed=seed)
 

@@ -27,7 +27,8 @@ class Recording:
     question : str
         What the experiment asks, in one sentence.
     settings : dict
-        What every measurement has in common. A file with other settings is begun anew.
+        What every measurement has in common. A file with other settings is begun anew; `seeds`, how many are to be
+        run, may change.
     folder : path
     """
 
@@ -35,6 +36,7 @@ class Recording:
         self.path = folder / f"{name}.json"
         settings = json.loads(json.dumps(settings))
         found = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
+        alike = found and found["settings"] | {"seeds": None} == settings | {"seeds": None}
         self.content: dict[str, Any] = {
             "question": question,
             "command": " ".join(["python", f"experiments/{name}.py", *sys.argv[1:]]),
@@ -42,7 +44,7 @@ class Recording:
             "versions": diagnosis.versions(),
             "machine": diagnosis.machine() | ({"gpu": diagnosis.doctor().gpu} if settings.get("device") else {}),
             "date": datetime.date.today().isoformat(),
-            "measurements": found.get("measurements", []) if found.get("settings") == settings else [],
+            "measurements": found["measurements"] if alike else [],
         }
 
     def measure(self, function: Callable[..., dict[str, Any]], **variant: Any) -> dict[str, Any]:

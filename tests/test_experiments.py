@@ -54,6 +54,46 @@ def test_other_settings_begin_anew(recording, tmp_path):
     assert written["settings"] == {"epochs": 3} and len(written["measurements"]) == 1
 
 
+def test_more_seeds_go_on_with_what_is_there(recording, tmp_path):
+    calls = []
+    for seeds in (1, 2):
+        content = recording.Recording("squares", "How large?", {"epochs": 2, "seeds": seeds}, tmp_path)
+        for seed in range(seeds):
+            content.measure(squares(calls), number=3, seed=seed)
+    assert calls == [(3, 0), (3, 1)]
+    assert json.loads((tmp_path / "squares.json").read_text())["settings"] == {"epochs": 2, "seeds": 2}
+
+
+@pytest.mark.parametrize("scores, tried, best", [
+    ([0, 0, 5, 7, 6, 0], [1e-3, 3e-3, 1e-2], 3e-3),
+    ([0, 0, 5, 7, 7, 0], [1e-3, 3e-3, 1e-2], 3e-3),  # of equal ones the smallest
+    ([1, 8, 7, 5, 2, 9], [1e-3, 3e-3, 1e-2, 3e-4, 1e-4], 3e-4),
+    ([0, 0, 1, 2, 3, 4], [1e-3, 3e-3, 1e-2, 3e-2], 3e-2),
+    ([9, 8, 7, 6, 5, 4], [1e-3, 3e-3, 1e-2, 3e-4, 1e-4], 1e-4),
+])  # fmt: skip
+def test_a_rate_is_chosen_by_validation_images_and_looked_for_outwards(scores, tried, best, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    capsnets = importlib.import_module("capsnets")
+    seen, unseen, trained = [1, 2], [3, 4, 5], []
+
+    def fit(model, images, options, seed, *, rate, epochs):
+        assert images is seen and epochs == 7
+        trained.append(rate)
+
+    def right(model, images):
+        assert images is unseen
+        return scores[capsnets.RATES.index(trained[-1])]
+
+    monkeypatch.setattr(capsnets, "fit", fit)
+    monkeypatch.setattr(capsnets, "right", right)
+    notes = capsnets.Recording("rates", "Which?", {}, tmp_path)
+    assert capsnets.chosen_rate(notes, "cnn", lambda options: None, seen, unseen, None, epochs=7) == best
+    assert trained == tried
+    written = json.loads((tmp_path / "rates.json").read_text())["measurements"]
+    assert [each["variant"] for each in written] == [{"rate_for": "cnn", "rate": rate} for rate in tried]
+    assert all(each["examples"] == 3 for each in written)
+
+
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_a_recorded_result_says_how_it_was_made(path):
     content, text = json.loads(path.read_text(encoding="utf-8")), path.read_text(encoding="utf-8")
