@@ -17,12 +17,12 @@ import numpy as np
 
 from zerohero import __version__, datasets
 from zerohero.datasets import files
+from zerohero.datasets.inventory import BUILT_IN, DRAWN_FROM, take
 from zerohero.operation import available_backends
 
 COURSE = ("jupyterlab", "ipywidgets", "scikit-learn", "scikit-image")  # what the extra `course` installs
 CORE = ("numba", "matplotlib", "safetensors", "pooch", "tqdm", "typer", "rich")
 OPTIONAL = ("torch",)
-BUILT_IN = {"digits": "scikit-learn", "faces": "scikit-image", "glyphs": "drawn with matplotlib's fonts"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -189,12 +189,16 @@ def _place(name: str) -> str:
     """Where a data set is, split by split if they differ."""
     if name in BUILT_IN:
         return BUILT_IN[name] if datasets.available(name) else f"needs {BUILT_IN[name]}"
+    holding = take(name)
+    if name in DRAWN_FROM:
+        return f"drawn from {DRAWN_FROM[name]}, or from digits"
     here = [split for split in ("train", "test") if datasets.available(name, split)]
+    if not here and not holding.can_be_fetched:
+        return f"not here, and no download: its files go into {files.cache_folder() / name}"
     if not here:
         return "will be downloaded when asked for"
-    roots = {"ZEROHERO_DATA": files.data_folder(), "the cache": files.cache_folder()}
-    folder = name.replace("_", "-")
-    found = [f"{kind} ({root / folder})" for kind, root in roots.items() if root and (root / folder).is_dir()]
+    words = {"ZEROHERO_DATA": "ZEROHERO_DATA", "cache": "the cache"}
+    found = dict.fromkeys(f"{words[file.root]} ({file.path.parent})" for file in holding.files)
     where = " and ".join(found)
     return where if len(here) == 2 else f"{where}: {here[0]} only; the rest will be downloaded when asked for"
 

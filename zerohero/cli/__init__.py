@@ -13,8 +13,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-COMMANDS = ("lab", "check", "progress", "exercises", "grade", "train", "evaluate", "doctor", "bench")
-WRONG_INPUT = (ValueError, TypeError, ImportError, OSError)  # OSError: files that are missing, sites out of reach
+COMMANDS = (
+    "start", "lab", "check", "progress", "exercises", "grade", "data", "train", "evaluate", "doctor", "bench",
+)  # fmt: skip
+WRONG_INPUT = (ValueError, TypeError, ImportError, OSError)  # OSError: files that are missing
 DONE, FAILED, WRONG, STOPPED = 0, 1, 2, 130  # exit codes
 
 
@@ -45,10 +47,12 @@ def zerohero(
     """Convolutional neural networks from zero to hero: a course you can run.
 
     \b
+    zerohero start ~/mycourse             make your own copy of lectures and exercises
     zerohero lab                          open the course in JupyterLab
     zerohero check mine.ipynb             check an exercise
     zerohero progress                     which tasks are solved
     zerohero grade submissions/           grade a class
+    zerohero data list                    which data sets are here
     zerohero doctor                       look at this machine
     zerohero train lenet5 --data digits   train a network
     zerohero bench --quick                measure beside PyTorch
@@ -59,6 +63,9 @@ def zerohero(
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command line and exit: 0 done, 1 failed on the way, 2 wrong input, 130 stopped by Ctrl-C."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that has no ✔ shows a ?, and goes on
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     try:
@@ -78,8 +85,12 @@ def _sentence(error: Exception) -> tuple[int, str]:
     if hasattr(error, "format_message"):  # typer's own: an unknown command or option
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "zerohero"
-        return WRONG, f"{path}: {error.format_message()} ({path} --help shows what there is)"
+        return WRONG, f"{path}: {' '.join(error.format_message().split())} ({path} --help shows what there is)"
     text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:  # from the system, in its words
+        text = f"{error.strerror}: {str(error.filename)!r}"
+    if isinstance(error, ConnectionError):  # nothing was wrong with what was asked for
+        return FAILED, f"zerohero: {text}"
     if isinstance(error, WRONG_INPUT):
         return WRONG, f"zerohero: {text}"
     if isinstance(error, FloatingPointError):

@@ -17,7 +17,9 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 def lab(
     context: typer.Context,
-    port: Annotated[int | None, typer.Option(help="Port to serve on; by default the first free one from 8888.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port to serve on; by default the first free one from 8888.")
+    ] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser, or only print the address.")] = True,
     folder: Annotated[Path | None, typer.Option(help="The course's folder, if it isn't here.")] = None,
 ) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from zerohero.datasets.dataset import Dataset
-from zerohero.datasets.files import Remote, Source, fetch, find, unpacked
+from zerohero.datasets.files import Known, Remote, Source, fetch, find, unpacked
 
 SPLITS = ("train", "test")
 FOLDER = "cifar10"
@@ -43,6 +43,19 @@ def available(name: str, split: str) -> bool:
     return bool(find(FOLDER, ARCHIVE.name) or _found(BATCHES[split]) or _found(PIECES[split]))
 
 
+def known(name: str) -> list[Known]:
+    """Every file that can serve it: the archive, and batches and pieces in their packings."""
+    parts = {part: digest for names in (*BATCHES.values(), *PIECES.values()) for part, digest in names.items()}
+    return [Known(FOLDER, ARCHIVE.name, ARCHIVE.sha256, remote=ARCHIVE),
+            *(Known(FOLDER, place, digest, unpacked=True) for part, digest in parts.items() for place in _places(part))]
+
+
+def lacking(name: str) -> list[Remote]:
+    """The archive, unless it or all batches are here."""
+    whole = all(len(_found(batches)) == len(batches) for batches in BATCHES.values())
+    return [] if whole or find(FOLDER, ARCHIVE.name) else [ARCHIVE]
+
+
 def load(name: str, split: str, *, download: bool = True, partial: bool = True) -> Dataset:
     """CIFAR-10: 50,000 "train" and 10,000 "test" images.
 
@@ -64,9 +77,13 @@ def load(name: str, split: str, *, download: bool = True, partial: bool = True) 
 
 def _found(names: dict[str, str]) -> list[tuple[Path, str]]:
     """Those of the batches that are at hand, and the SHA-256 of each."""
-    paths = [(find(FOLDER, *[f"{folder}{name}{packing}" for folder in ("", "cifar-10-batches-bin/")
-                             for packing in ("", ".xz", ".gz")]), digest) for name, digest in names.items()]
+    paths = [(find(FOLDER, *_places(name)), digest) for name, digest in names.items()]
     return [(path, digest) for path, digest in paths if path]
+
+
+def _places(batch: str) -> list[str]:
+    """Where a batch may lie: by itself, or as the archive unpacks it; plain or packed."""
+    return [f"{folder}{batch}{packing}" for folder in ("", "cifar-10-batches-bin/") for packing in ("", ".xz", ".gz")]
 
 
 def read_batch(source: Source, *, sha256: str | None = None) -> tuple[np.ndarray, np.ndarray]:

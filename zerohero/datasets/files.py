@@ -31,6 +31,17 @@ class Remote:
     sites: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Known:
+    """A file that can serve a data set: where it lies below a root, its SHA-256 if one is published, its download."""
+
+    folder: str
+    name: str
+    sha256: str | None = None
+    unpacked: bool = False          # whether that SHA-256 is of the unpacked bytes
+    remote: Remote | None = None
+
+
 def data_folder() -> Path | None:
     """The folder that `ZEROHERO_DATA` names, or None."""
     named = os.environ.get("ZEROHERO_DATA")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from zerohero.datasets.dataset import Dataset
-from zerohero.datasets.files import Remote, fetch, find, verify
+from zerohero.datasets.files import Known, Remote, fetch, find, verify
 from zerohero.datasets.idx import read_idx
 
 SPLITS = ("train", "test")
@@ -87,6 +87,24 @@ UNPACKED = {
 def available(name: str, split: str) -> bool:
     """Whether the split, or pieces of it, can be loaded without a download."""
     return _whole(name, split) or bool(_pieces(name, split))
+
+
+def known(name: str) -> list[Known]:
+    """Every file that can serve a member: as published, unpacked, and the pieces."""
+    family, found = FAMILY[name], []
+    for remote in (remote for pair in family.files.values() for remote in pair):
+        plain = remote.name.removesuffix(".gz")
+        found.append(Known(remote.folder, remote.name, remote.sha256, remote=remote))
+        found.append(Known(remote.folder, plain, UNPACKED.get((remote.folder, plain))))
+    folder = family.files["train"][0].folder
+    pieces = [piece for split in family.pieces.values() for piece in split]
+    return found + [Known(folder, *file) for piece in pieces for file in (piece.images, piece.labels)]
+
+
+def lacking(name: str) -> list[Remote]:
+    """What is neither here as published nor unpacked."""
+    remotes = [remote for pair in FAMILY[name].files.values() for remote in pair]
+    return [remote for remote in remotes if not (find(remote.folder, remote.name) or _plain(remote))]
 
 
 def load(name: str, split: str, *, download: bool = True, partial: bool = True) -> Dataset:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ import numpy as np
 
 from zerohero.arguments import boolean, integer, one_of
 from zerohero.datasets.dataset import Dataset
-from zerohero.datasets.files import find
+from zerohero.datasets.files import Known, Remote, find, unpacked
+from zerohero.npz import read_npz
 
 SPLITS = ("train", "test")
 CLASSES = ("animal", "human", "airplane", "truck", "car")
 STEMS = {"train": "smallnorb-5x46789x9x18x6x2x96x96-training", "test": "smallnorb-5x01235x9x18x6x2x96x96-testing"}
 MATRIX: dict[int, np.dtype[Any]] = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
+MOST = 1 << 30                  # bytes of a file, unpacked; the largest has 447,897,600
 META = ("instance", "elevation", "azimuth", "lighting")
 
 
@@ -29,6 +31,18 @@ def _paths(split: str) -> list[Path | None]:
 def available(name: str, split: str) -> bool:
     """Whether the three original files of the split are at hand, or the twelve pairs that stand in for them."""
     return all(_paths(split)) or find("smallnorb", "smallnorb_12pairs.npz") is not None
+
+
+def known(name: str) -> list[Known]:
+    """The original files, packed or not, and the twelve pairs; no SHA-256 of them is published."""
+    originals = [f"{stem}-{part}.mat{end}" for stem in STEMS.values() for part in ("dat", "cat", "info")
+                 for end in ("", ".gz")]  # fmt: skip
+    return [Known("smallnorb", file) for file in (*originals, "smallnorb_12pairs.npz")]
+
+
+def lacking(name: str) -> list[Remote]:
+    """Nothing that could be downloaded: see `load`."""
+    return []
 
 
 def load(name: str, split: str, *, prepared: bool = False) -> Dataset:
@@ -44,16 +58,21 @@ def load(name: str, split: str, *, prepared: bool = False) -> Dataset:
         images, labels, info = (read_matrix(path) for path in paths if path)
         note = ""
     elif few:
-        with np.load(few, allow_pickle=False) as found:
-            images, labels, info = (found[f"{split}_{part}"] for part in ("images", "labels", "meta"))
+        found = read_npz(few)
+        if absent := {f"{split}_{part}" for part in ("images", "labels", "meta")} - found.keys():
+            raise ValueError(f"smallnorb: {few} lacks {', '.join(sorted(absent))}; delete it and load again")
+        images, labels, info = (found[f"{split}_{part}"] for part in ("images", "labels", "meta"))
         note = f"{len(labels)} of the 24,300 pairs"
     else:
         raise FileNotFoundError(f"smallnorb: put {STEMS[split]}-dat.mat, -cat.mat and -info.mat into the folder "
                                 "smallnorb under ZEROHERO_DATA")
-    labels = labels.reshape(-1)
+    labels, place = labels.reshape(-1), few or paths[0]
     if images.dtype != np.uint8 or images.shape != (len(labels), 2, 96, 96) or info.shape != (len(labels), 4):
-        raise ValueError(f"smallnorb: needs bytes (N, 2, 96, 96), N labels and (N, 4) facts, but the files hold "
-                         f"{images.dtype} {images.shape}, {labels.shape} and {info.shape}")
+        raise ValueError(f"smallnorb: {place} needs bytes (N, 2, 96, 96), N labels and (N, 4) facts, but there are "
+                         f"{images.dtype} {images.shape}, {labels.shape} and {info.shape}; delete it and load again")
+    if not (np.isin(labels, range(len(CLASSES))).all() and np.isfinite(info).all()):
+        raise ValueError(f"smallnorb: {place} needs labels from 0 to {len(CLASSES) - 1} and facts that are numbers, "
+                         "but holds others; delete it and load again")
     pixels = np.divide(images, np.float32(255), dtype=np.float32)
     extra = {key: info[:, k].astype(np.int64) for k, key in enumerate(META)}
     return Dataset(prepare(pixels) if prepared else pixels, labels.astype(np.int64), CLASSES, name, split, extra, note)
@@ -64,7 +83,8 @@ def read_matrix(path: str | os.PathLike) -> np.ndarray:
 
     Parameters
     ----------
-    path : path, ending in .gz if packed
+    path : path
+        Plain or packed with gzip or xz; memory grows with what it really holds, not with what its header claims.
 
     Returns
     -------
@@ -80,17 +100,18 @@ def read_matrix(path: str | os.PathLike) -> np.ndarray:
     Y. LeCun, F. J. Huang, L. Bottou, "Learning methods for generic object recognition with invariance to pose and
     lighting", CVPR 2004, doi:10.1109/CVPR.2004.1315150.
     """
-    path = Path(path)
-    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    words = np.frombuffer(raw[: len(raw) // 4 * 4], "<i4")
-    if len(words) < 2 or int(words[0]) not in MATRIX or not 1 <= words[1] <= 8:
-        raise ValueError(f"{path.name} is no file of smallNORB: it doesn't begin with one of its magic numbers")
-    dtype, axes = MATRIX[int(words[0])], int(words[1])
-    shape, begin = tuple(int(n) for n in words[2 : 2 + axes]), 4 * (2 + max(3, axes))
-    needed = begin + dtype.itemsize * math.prod(shape)
-    if len(shape) < axes or min(shape) < 0 or len(raw) != needed:
-        raise ValueError(f"{path.name} is damaged: its shape {shape} needs {needed} bytes, but it has {len(raw)}")
-    return np.frombuffer(raw, dtype, offset=begin).reshape(shape)
+    with unpacked(Path(path)) as file:
+        magic, axes = struct.unpack("<Ii", file.exactly(8))
+        if magic not in MATRIX or not 1 <= axes <= 8:
+            raise file.damaged("it doesn't begin with one of smallNORB's magic numbers and 1 to 8 axes")
+        words = max(3, axes)
+        shape, dtype = struct.unpack(f"<{words}i", file.exactly(4 * words))[:axes], MATRIX[magic]
+        needed = dtype.itemsize * math.prod(shape)
+        if min(shape) < 1 or needed > MOST:
+            raise file.damaged(f"its header claims shape {shape}, {needed:,} bytes, and 1 to {MOST:,} are taken")
+        elements = file.exactly(needed)
+        file.end()
+    return np.frombuffer(elements, dtype).reshape(shape)
 
 
 def prepare(images: Any) -> np.ndarray:

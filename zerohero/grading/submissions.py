@@ -135,7 +135,7 @@ def exercise_of(submissions: Iterable[Submission]) -> str:
     first = votes.most_common(2)
     if not first or (len(first) == 2 and first[0][1] == first[1][1]):
         raise ValueError(
-            f"grade: exercise can't be told from the notebooks ({dict(votes) or 'none says'}): say --exercise 01"
+            f"exercise can't be told from the notebooks ({dict(votes) or 'none says'}): say --exercise 01"
         )
     return first[0][0]
 
