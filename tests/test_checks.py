@@ -188,6 +188,14 @@ SURVIVORS = {
         "off by one",
         "mean, var, weight, bias = (array.reshape(1, -2, 1, 1) for array in (mean, var, weight, bias))",
     ): "NumPy reads -2 as -1",
+    ("08.find_dead", "swap two arguments", "return outputs.max(axis=(2, 0, 3)) <= 0"): (
+        "a maximum doesn't mind the order of its axes"
+    ),
+    (
+        "08.occlusion_map",
+        "swap two arguments",
+        "half, grey = (size // 2, image.mean(axis=(2, 1), keepdims=True))",
+    ): "a mean doesn't mind the order of its axes",
     ("09.equivariance_error", "swap two arguments", "difference = b[inside] - a[inside]"): (
         "a square doesn't mind the sign"
     ),
