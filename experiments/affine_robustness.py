@@ -18,7 +18,8 @@ def create(network: str, options):
 
 
 def main() -> None:
-    options = arguments(__doc__, data="mnist", epochs=4, batch_size=128, seeds=3, test_images=10_000, every=1)
+    options = arguments(__doc__, data="mnist", epochs=4, batch_size=128, seeds=3, test_images=10_000, every=1,
+                        search_epochs=4)
     zh.use_backend(options.backend)
     drawn = dict(source=options.data, seed=0)
     train = datasets.load("affnist", "train", **drawn)
@@ -40,8 +41,8 @@ def main() -> None:
                 "clean": [row[0] for row in found], "affine": [row[1] for row in found], "examples": len(affine)}
 
     seen, unseen = train.split(0.8, seed=0)
-    rates = {network: chosen_rate(recording, network, functools.partial(create, network), seen, unseen, options)
-             for network in ("capsnet", "cnn")}
+    rates = {network: chosen_rate(recording, network, functools.partial(create, network), seen, unseen, options,
+                                  epochs=options.search_epochs) for network in ("capsnet", "cnn")}
     for seed in range(options.seeds):
         for network in rates:
             recording.measure(measure, network=network, seed=seed)

@@ -37,7 +37,7 @@ def main() -> None:
     rates = {name: chosen_rate(recording, name, create, seen, unseen, options, epochs=epochs(seen))
              for name, create in NETWORKS.items()}
     for seed in range(options.seeds):
-        for images in (5, 10, 20, 50, 100, 300, 1000):
+        for images in (5, 20, 100, 300, 1000):
             for network in NETWORKS:
                 if images <= options.most:
                     recording.measure(measure, network=network, images=images, seed=seed)
