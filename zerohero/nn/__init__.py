@@ -24,6 +24,7 @@ from zerohero.nn.layers import (
     Softmax,
     Tanh,
 )
+from zerohero.nn.matrix_capsule import ClassMatrixCapsules, ConvMatrixCapsules, PrimaryMatrixCapsules
 from zerohero.nn.module import Module, Sequential, observe
 from zerohero.nn.residual import BasicBlock, Bottleneck, ResidualBlock, pad_shortcut
 from zerohero.tensor import Parameter
@@ -37,7 +38,9 @@ __all__ = [
     "BatchNorm2d",
     "Bottleneck",
     "CapsuleLayer",
+    "ClassMatrixCapsules",
     "Conv2d",
+    "ConvMatrixCapsules",
     "ConvReLU",
     "ConvTranspose2d",
     "Decoder",
@@ -55,6 +58,7 @@ __all__ = [
     "Module",
     "Parameter",
     "PrimaryCaps",
+    "PrimaryMatrixCapsules",
     "ReLU",
     "ResidualBlock",
     "Sequential",
