@@ -40,16 +40,25 @@ def test_labels_differ_are_sorted_and_name_the_class(pairs):
     assert len(np.unique(pairs.labels)) == 45
 
 
-def test_each_digit_is_one_of_its_label_shifted_by_at_most_four(pairs):
-    base = datasets.load("digits", "train", size=28, margin=4)
-    known = {}
+def strokes(image):
+    """The ink of an image of bytes, wherever it stands."""
+    return image[image.any(axis=1)][:, image.any(axis=0)].tobytes()
+
+
+def scans(split):
+    """The labels of all that has the same ink, by the ink."""
+    base, known = datasets.load("digits", split, size=28, margin=4), {}
     for image, label in zip(np.rint(base.images[:, 0] * 255).astype(np.uint8), base.labels):
-        known.setdefault(image[image.any(axis=1)][:, image.any(axis=0)].tobytes(), set()).add(label)
-    shifts = set()
+        known.setdefault(strokes(image), set()).add(label)
+    return known
+
+
+def test_each_digit_is_one_of_its_label_shifted_by_at_most_four(pairs):
+    known, shifts = scans("train"), set()
     for digits, labels in zip(pairs.extra["digits"][:300], pairs.extra["labels"]):
         for image, label in zip(digits, labels):
             rows = np.flatnonzero(image.any(axis=1))
-            assert label in known[image[image.any(axis=1)][:, image.any(axis=0)].tobytes()]
+            assert label in known[strokes(image)]
             shifts.add(int(rows[0]))
     assert min(shifts) == 4 and max(shifts) >= 12  # 4 of MNIST's margin + 4 of padding ± 4
 
@@ -61,11 +70,24 @@ def test_shifts_reach_every_corner_and_are_drawn_for_each_digit():
     assert (placed.sum(axis=(1, 2)) == 28 * 28).all()
 
 
-def test_the_seed_decides_everything_and_splits_share_no_digit():
-    load = lambda split, seed: datasets.load("multimnist", split, n=50, source="digits", seed=seed)
-    np.testing.assert_array_equal(load("train", 1).images, load("train", 1).images)
-    assert (load("train", 1).images != load("train", 2).images).any()
-    assert (load("train", 1).labels != load("test", 1).labels).any()
+def test_the_seed_decides_everything():
+    load = lambda seed: datasets.load("multimnist", "train", n=50, source="digits", seed=seed).images
+    np.testing.assert_array_equal(load(1), load(1))
+    assert (load(1) != load(2)).any()
+
+
+def test_test_pairs_are_made_of_test_digits():
+    train, test = scans("train"), scans("test")
+    digits = datasets.load("multimnist", "test", n=300, source="digits").extra["digits"].reshape(-1, 36, 36)
+    assert all(strokes(image) in test for image in digits)
+    assert sum(strokes(image) in train for image in digits) < 0.05 * len(digits)  # written twice alike, if at all
+
+
+def test_splits_are_drawn_apart_even_if_their_digits_were_the_same(monkeypatch):
+    same = datasets.load("digits", "test", size=28, margin=4)
+    monkeypatch.setattr(multimnist.digits, "load", lambda *which, **options: same)
+    train, test = (datasets.load("multimnist", split, n=50, source="digits").images for split in ("train", "test"))
+    assert (train != test).any()
 
 
 def test_every_digit_is_used():
