@@ -1,6 +1,7 @@
 """The `zerohero` command: what it does, what it says when the input is wrong, and what Ctrl-C leaves behind."""
 
 import importlib.util
+import io
 import json
 import os
 import re
@@ -190,6 +191,10 @@ def wait_for(condition, process, seconds=60):
 
 WRONG = {
     "unknown command": (("trian",), "zerohero: No such command 'trian'"),
+    "no action": (("exercises",), "Missing argument 'action'. Choose from: build, check"),
+    "no port": (("lab", "--port", 70_000), "Invalid value for '--port'"),
+    "no notebook": (("check", "notes.txt"), "there is no notebook 'notes.txt'"),
+    "unknown exercise": (("progress", "99"), "exercise needs to be one of .* but got '99'"),
     "unknown option": (("train", "lenet5", "--data", "digits", "--epoch", 3), "train: No such option: --epoch"),
     "no model": (("train",), "zerohero train: Missing argument 'MODEL'"),
     "no data": (("train", "lenet5"), "zerohero train: Missing option '--data'"),
@@ -271,6 +276,25 @@ def test_a_defect_of_our_own_is_called_one(zerohero, monkeypatch):
     monkeypatch.setattr(diagnosis, "doctor", lambda: {}["nothing"])
     status, _, err = zerohero("doctor")
     assert status == 1 and err == "zerohero: KeyError: 'nothing'; a defect of zerohero: --debug shows where\n"
+
+
+def test_a_terminal_without_our_characters_sees_question_marks(monkeypatch):
+    """As a Windows console in an old code page; a string with them must not end the command."""
+    for command, lines in (("progress", 2), ("--help", 10)):
+        out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+        monkeypatch.setattr(sys, "stdout", out)
+        with pytest.raises(SystemExit) as ended:
+            cli.main([command])
+        out.flush()
+        assert ended.value.code == 0 and out.buffer.getvalue().count(b"\n") >= lines
+
+
+def test_what_the_system_refuses_is_told_in_its_words(zerohero, monkeypatch):
+    def refuse():
+        raise PermissionError(13, "Permission denied", "/locked/file")
+
+    monkeypatch.setattr(diagnosis, "doctor", refuse)
+    assert zerohero("doctor") == (2, "", "zerohero: Permission denied: '/locked/file'\n")
 
 
 # ---- doctor ---------------------------------------------------------------------------------------------

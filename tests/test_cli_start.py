@@ -180,8 +180,18 @@ def test_a_folder_that_cannot_be_is_told(zerohero, course, target, words):
     assert status == 2 and words in err and len(err.splitlines()) == 1 and read(course) == before
 
 
+def test_this_course_gives_a_working_copy_whose_first_lecture_lab_opens(zerohero, tmp_path):
+    mine = tmp_path / "mine"
+    assert zerohero("start", mine, "--course", ROOT)[0] == 0
+    for folder in ("notebooks", "exercises"):
+        assert {path.name for path in (ROOT / folder).glob("[01]?-*.ipynb")} == set(os.listdir(mine / folder))
+    assert not (mine / "solutions").exists()
+    assert lab.course(mine) == (mine.resolve(), "notebooks/00-start-here.ipynb")
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("git") is None or not (ROOT / ".git").exists(), reason="needs git and a checkout")
-def test_a_clone_gives_a_working_copy_whose_first_lecture_lab_opens(tmp_path):
+def test_a_clone_gives_a_working_copy(tmp_path):
     """From what is committed, in a process that stands in the clone."""
     clone, mine = tmp_path / "clone", tmp_path / "mine"
     subprocess.run(["git", "clone", "-q", "--depth", "1", f"file://{ROOT}", clone], check=True)
@@ -191,6 +201,4 @@ def test_a_clone_gives_a_working_copy_whose_first_lecture_lab_opens(tmp_path):
     for folder in ("notebooks", "exercises"):
         committed = [path.name for path in (clone / folder).glob("*.ipynb")]
         assert sorted(path.name for path in (mine / folder).glob("*.ipynb")) == sorted(committed)
-    assert not (mine / "solutions").exists()
     assert json.loads((mine / start.RECORD).read_text())["notebooks/00-start-here.ipynb"]
-    assert lab.course(mine) == (mine.resolve(), "notebooks/00-start-here.ipynb")
