@@ -458,13 +458,15 @@ def with_nan():
 @pytest.mark.parametrize(
     "data,settings,error,words",
     [
-        ((IMAGES[:, 0], LABELS), {}, ValueError, r"train needs images of shape \(N, C, H, W\), but .* \(6, 8, 8\)"),
+        ((IMAGES[:, 0], LABELS), {}, ValueError, r"train needs images \(N, C, H, W\) or .* \(6, 8, 8\)"),
         ((IMAGES[:0], LABELS[:0]), {}, ValueError, "train holds no images"),
         ((IMAGES, LABELS[:5]), {}, ValueError, r"train has 6 images, but labels of shape \(5,\)"),
         ((IMAGES, LABELS + 5), {}, ValueError, "labels needs values from 0 to 9 for 10 classes, but holds 10"),
         ((IMAGES, LABELS / 2), {}, TypeError, "labels needs integers"),
         ((IMAGES, LABELS[:, None]), {}, ValueError, r"labels needs shape \(6,\)"),
         ((with_nan(), LABELS), {}, ValueError, "train holds NaN or infinity, first in image 4"),
+        ((with_nan()[:, 0, 2], LABELS), {}, ValueError, "train holds NaN or infinity, first in image 4"),
+        ((IMAGES[:, 0, 0], LABELS), {"augment": training.Augmentation(shift=1)}, ValueError, "augment changes images"),
         (IMAGES, {}, TypeError, r"train needs a Dataset or a pair \(images, labels\), but got ndarray"),
         ((np.zeros((6, 1, 9, 9)), LABELS), {}, ValueError, "expects 64 inputs .*but x has 81"),
         ((IMAGES, LABELS), {"validation": (IMAGES, LABELS[:2])}, ValueError, "validation has 6 images"),

@@ -28,7 +28,8 @@ def moved(model, before):
 
 def learn(model, **settings):
     optimizer = settings.pop("optimizer", None) or optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=0.1)
-    training.fit(model, (IMAGES, LABELS), epochs=2, batch_size=8, optimizer=optimizer, progress=False, **settings)
+    settings = {"epochs": 2} | settings
+    training.fit(model, (IMAGES, LABELS), batch_size=8, optimizer=optimizer, progress=False, **settings)
 
 
 # ---- layers ---------------------------------------------------------------------------------------------
@@ -325,6 +326,21 @@ def test_a_linear_head_on_the_features_gives_the_scores():
     found = transfer.features(model, IMAGES, "flatten", progress=False).reshape(24, -1)
     scores = found @ model.linear.weight.data.T + model.linear.bias.data
     np.testing.assert_allclose(scores, model.scores(IMAGES), rtol=1e-4, atol=1e-5)
+
+
+def test_a_head_alone_learns_from_features_what_it_learns_on_the_frozen_model():
+    model = small_resnet()
+    transfer.freeze(model)
+    transfer.replace_head(model, 3)
+    head = transfer.replace_head(small_resnet(), 3).linear
+    head.load_state_dict(model.linear.state_dict())
+    found = transfer.features(model, IMAGES, "flatten", progress=False)
+    rate = optim.SGD(head.parameters(), 0.1)
+    training.fit(head, (found, LABELS), epochs=3, batch_size=8, optimizer=rate, progress=False)
+    learn(model, optimizer=optim.SGD(model.parameters(), 0.1), epochs=3)
+    np.testing.assert_allclose(head.weight.data, model.linear.weight.data, rtol=1e-4, atol=1e-6)
+    on_features, whole = training.evaluate(head, (found, LABELS)), training.evaluate(model, (IMAGES, LABELS))
+    np.testing.assert_allclose(on_features.scores, whole.scores, rtol=1e-4, atol=1e-5)
 
 
 def test_features_drop_nothing():

@@ -169,6 +169,7 @@ def fit(
         If it lies on a GPU (`model.to("cupy")`), images and labels are moved there, once, and the losses are looked at
         every 50 steps, since a look stops the GPU.
     train : Dataset, or (images (N, C, H, W), labels (N,))
+        Or (features (N, D), labels), for a model that takes those: a head alone, on what `transfer.features` gives.
     validation : likewise, optional
         Evaluated after each epoch; never trained on.
     epochs, batch_size : int
@@ -213,6 +214,8 @@ def fit(
     True
     """
     images, labels = _examples(train, "fit", "train")
+    if augment is not None and images.ndim != 4:
+        raise ValueError(f"fit: augment changes images (N, C, H, W), but train has features of shape {images.shape}")
     held_out = None if validation is None else _examples(validation, "fit", "validation")
     epochs = integer(epochs, "fit", "epochs", least=1)
     batch_size = integer(batch_size, "fit", "batch_size", least=1)
@@ -277,7 +280,7 @@ def evaluate(model: Module, dataset: Any, *, batch_size: int = 256) -> Evaluatio
     Parameters
     ----------
     model : Module
-    dataset : Dataset, or (images (N, C, H, W), labels (N,))
+    dataset : Dataset, or (images (N, C, H, W), labels (N,)), or (features (N, D), labels (N,))
     batch_size : int
         Does not change the result beyond rounding.
 
@@ -468,8 +471,8 @@ def _examples(data: Any, where: str, name: str) -> tuple[np.ndarray, np.ndarray]
     """Images and labels of a Dataset or a pair, checked."""
     images, labels = (data.images, data.labels) if hasattr(data, "images") else _pair(data, where, name)
     images, labels = np.asarray(move(images, "numpy")), np.asarray(move(labels, "numpy"))
-    if images.ndim != 4:
-        raise ValueError(f"{where}: {name} needs images of shape (N, C, H, W), but they have shape {images.shape}")
+    if images.ndim not in (2, 4):
+        raise ValueError(f"{where}: {name} needs images (N, C, H, W) or features (N, D), but got shape {images.shape}")
     if images.dtype not in (np.float32, np.float64):
         images = images.astype(np.float32)
     if len(images) == 0:
@@ -477,7 +480,7 @@ def _examples(data: Any, where: str, name: str) -> tuple[np.ndarray, np.ndarray]
     if labels.shape[:1] != images.shape[:1]:
         raise ValueError(f"{where}: {name} has {len(images)} images, but labels of shape {labels.shape}")
     if not np.isfinite(images).all():
-        first = int(np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))[0])
+        first = int(np.flatnonzero(~np.isfinite(images).all(axis=tuple(range(1, images.ndim))))[0])
         raise ValueError(f"{where}: {name} holds NaN or infinity, first in image {first}")
     return images, labels
 
