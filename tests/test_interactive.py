@@ -106,6 +106,14 @@ EXPLORERS = {
         lambda: interactive.overlap_explorer(*overlapping()),
         [{"pair": k % 3, "draw": k % 2 + 1} for k in range(1, 10)],
     ),
+    "channel_explorer": (
+        lambda: interactive.channel_explorer(zh.weights.load("lenet5_digits"), np.tri(28), ["conv1", "relu#2"]),
+        [{"layer": s % 2, "channel": 1 + s % 5} for s in range(1, 10)],
+    ),
+    "occlusion_explorer": (
+        lambda: interactive.occlusion_explorer(zh.weights.load("lenet5_digits"), np.tri(28), stride=7, reach=3),
+        [{"column": s % 4, "reach": 1 + s % 3} for s in range(1, 10)],
+    ),
     "viewpoint_explorer": (
         lambda: interactive.viewpoint_explorer({"LeNet-5": zh.weights.load("lenet5_digits")}, np.tri(28)),
         [{"turn": 20 * s} for s in range(1, 10)],
@@ -247,6 +255,8 @@ def test_static_asks_for_the_picture_alone(name):
     arguments["training_bill"] = lambda: ({"small": 2.0}, {"slow": 1e3})
     arguments["overlap_explorer"] = overlapping
     arguments["viewpoint_explorer"] = lambda: ({"LeNet-5": zh.models.create("lenet5")}, np.tri(28))
+    arguments["channel_explorer"] = lambda: (zh.models.create("lenet5"), np.tri(28), ["conv1"])
+    arguments["occlusion_explorer"] = lambda: (zh.models.create("lenet5"), np.tri(28))
     arguments["depth_explorer"] = lambda: ({"sigmoid": {"plain": [[1.0], [0.1, 1.0]]}},)
     fig = getattr(interactive, name)(*arguments.get(name, tuple)(), static=True)
     assert isinstance(fig, Picture) and len(fig.alt) > 40
@@ -544,3 +554,42 @@ def test_wrong_input_gets_one_clear_sentence(case):
 def test_an_explorer_without_a_picture_is_not_one():
     with pytest.raises(NotImplementedError):
         Explorer().picture()
+
+
+# ---- inside a network ------------------------------------------------------------------------------------------
+
+
+def test_a_chosen_channel_is_what_the_layer_answers_and_never_lies_outside_it():
+    lenet, image = zh.weights.load("lenet5_digits"), np.tri(28, dtype=np.float32)
+    explorer = interactive.channel_explorer(lenet, image, ["conv1", "conv2"])
+    explorer.set(layer=1, channel=15)
+    wanted = zh.visualize.activations(lenet, image, "conv2")
+    np.testing.assert_array_equal(explorer.state["map"], wanted[15])
+    explorer.set(layer=0)  # conv1 has six channels
+    assert explorer.state["channel"] == 5 and "channel 5 of 6" in explorer.text()
+
+
+def test_a_cover_lowers_the_score_by_what_the_model_says_of_the_covered_image():
+    lenet, digit = zh.weights.load("lenet5_digits"), zh.datasets.load("digits", "test", size=28).images[3]
+    explorer = interactive.occlusion_explorer(lenet, digit, 6, stride=9, reach=2)
+    explorer.set(reach=2, row=2, column=1)
+    covered = digit.copy()
+    covered[:, 16:21, 7:12] = digit.mean()
+    before, after = lenet.scores(np.stack([digit, covered]))[:, 6]
+    np.testing.assert_allclose(explorer.state["image"], covered)
+    assert explorer.state["drop"] == pytest.approx(before - after, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda m: interactive.channel_explorer(m, np.tri(28), []), "layers needs the names of layers"),
+        (lambda m: interactive.channel_explorer(m, np.tri(28), ["fc1"]), "needs rows and columns"),
+        (lambda m: interactive.channel_explorer(m, np.ones(28), ["conv1"]), "image needs shape"),
+        (lambda m: interactive.occlusion_explorer(m, np.tri(28), 10), "target needs to lie below 10"),
+        (lambda m: interactive.occlusion_explorer(m, np.tri(28), reach=0), "reach"),
+    ],
+)
+def test_looking_inside_refuses_what_does_not_fit(call, words):
+    with pytest.raises(ValueError, match=words):
+        call(zh.weights.load("lenet5_digits"))

@@ -19,6 +19,8 @@ engine_race                    engines that make one picture at the speed that w
 thread_explorer                one thread of a CUDA grid: what it makes, what it reads (lecture 04)
 training_bill                  how long a training takes, here and elsewhere (lecture 05)
 depth_explorer                 gradients, plain and residual, in networks of more and more blocks (lecture 06)
+channel_explorer               a layer and a channel: what it answers to an image (lecture 08)
+occlusion_explorer             slide a cover over an image, see the score of a class fall (lecture 08)
 viewpoint_explorer             turn, scale, lean an image under the eyes of several networks (lecture 09)
 routing_stepper                routing by agreement, iteration by iteration, in planes of votes (lecture 10)
 mouth_explorer                 drag a mouth, see the agreement about the face collapse (lecture 10)
@@ -55,6 +57,7 @@ _FILES = {
     "speed": ("engine_race", "thread_explorer"),
     "bill": ("training_bill",),
     "depth": ("depth_explorer",),
+    "inside": ("channel_explorer", "occlusion_explorer"),
     "viewpoint": ("viewpoint_explorer",),
     "overlap": ("overlap_explorer",),
     "capsules": ("ROUTING_VOTES", "PART_IN_FACE", "routing_stepper", "mouth_explorer", "capsule_sliders"),
