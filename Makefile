@@ -8,7 +8,7 @@ BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip --disable-pip-version-check install --no-build-isolation -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all notebooks exercises format clean distclean
+.PHONY: help lab test test-all docs notebooks exercises format clean distclean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ test: $(VENV)/.test ## run every test but the slow ones (PARTS="lint unit onnx l
 test-all: $(VENV)/.test ## run the slow ones too
 	@$(BIN)/python tools/run_tests.py --slow $(PARTS)
 
+docs: $(VENV)/.docs ## build the book: docs/_build/html/index.html
+	@$(BIN)/python tools/book.py
+
 notebooks: $(VENV)/.test ## execute the lectures and the solutions and write them back
 	@$(BIN)/python tools/notebooks.py execute notebooks/*.ipynb solutions/*.ipynb
 
@@ -32,7 +35,7 @@ format: $(VENV)/.test ## sort imports and mend what ruff can mend
 	@$(BIN)/python -m ruff check --fix .
 
 clean: ## delete what was built, except .venv
-	@rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	@rm -rf build dist docs/_build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	@find . -path ./$(VENV) -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## delete .venv as well, to start over
@@ -57,4 +60,9 @@ $(VENV)/.lab: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.test: $(VENV)/.lab
 	@echo "zerohero: installing what the tests need into $(VENV), PyTorch among it"
 	@$(PIP) -e ".[course,torch,ptx,test,dev]"
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.lab
+	@echo "zerohero: installing what the book needs into $(VENV)"
+	@$(PIP) -e ".[course,docs]"
 	@touch $@

@@ -13,6 +13,7 @@ from .explorer import Explorer
 
 LARGEST_PHOTO = 256  # rows or columns; larger ones are averaged down, so that one pixel stays visible
 
+# Filters of 3 by 3 for photographs, by name (lecture 01).
 FILTERS: dict[str, np.ndarray] = {
     name: np.array(rows, dtype=np.float32) / divisor
     for name, rows, divisor in (

@@ -14,6 +14,7 @@ from zerohero.visualize.style import Picture
 
 from .explorer import Control, Explorer
 
+# The 6 by 6 image of the slide's worked example (lecture 01).
 SLIDE_INPUT = np.array(
     [
         [3, 2, 2, 5, 5, 3],
@@ -25,6 +26,7 @@ SLIDE_INPUT = np.array(
     ],
     dtype=np.float32,
 )
+# The 3 by 3 filter of the same example.
 SLIDE_FILTER = np.array([[1, 0, -2], [1, 1, 0], [0, -1, 1]], dtype=np.float32)
 # Three rows of the slide's pooling example survive; the fourth is ours, made so that the output is the slide's.
 POOLING_INPUT = np.array([[2, 4, 1, 0], [5, 2, 3, 1], [2, 3, 1, 1], [1, 0, 8, 2]], dtype=np.float32)

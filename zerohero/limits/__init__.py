@@ -4,8 +4,8 @@ All of it takes any `Module` of this library and images (N, C, H, W) as arrays, 
 and leaves the model as it was: weights, gradients, and whether it is in training mode.
 
 ========================  ==========================================================================================
-right parts, wrong places PARTS  ARRANGEMENTS  rearranged
-(`picasso`)
+right parts, but          PARTS  ARRANGEMENTS  rearranged
+elsewhere (`picasso`)
 other viewpoints          warped  accuracy_curve
 (`warping`)
 what a transformation     layer_output  Deviation  invariance_error  equivariance_error

@@ -103,7 +103,7 @@ def log_gradient(grad, x):
 
 @operation
 def absolute(x):
-    """|x|; at 0 the gradient is 0."""
+    """`|x|`; at 0 the gradient is 0."""
     return np.abs(x)
 
 

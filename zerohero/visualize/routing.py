@@ -104,7 +104,7 @@ def overlaps(
 
 @styled
 def logit_changes(changes: Any, *, title: str = "How much routing still changes its logits") -> Picture:
-    """Draw the mean |Δ logit| from each iteration of routing to the next, a line for each epoch of training.
+    """Draw the mean `|Δ logit|` from each iteration of routing to the next, a line for each epoch of training.
 
     Parameters
     ----------

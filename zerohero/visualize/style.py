@@ -34,6 +34,7 @@ COLORS = {
     "paper": "#FFFFFF",
 }
 
+# From little to much: readable with any colour vision, and in grey.
 SEQUENTIAL = "cividis"
 # Negative numbers orange, zero white, positive numbers blue: the same two colours as in COLORS.
 DIVERGING = LinearSegmentedColormap.from_list(
