@@ -1,10 +1,11 @@
-"""The docstrings of the operations that lectures use: every parameter, shapes, and an example (which doctest runs)."""
+"""Docstrings: every public name has an example, which doctest runs; an operation also gives parameters and shapes."""
 
 import inspect
 import re
 
 import pytest
 
+import public_names
 import zerohero as zh
 from zerohero.operation import Operation
 
@@ -64,3 +65,51 @@ def test_an_operation_has_an_example_that_shows_a_result(name):
     example = section(inspect.getdoc(OPERATIONS[name]), "Examples")
     assert re.search(rf">>> .*{name}\(", example)
     assert re.search(r"^[^>. \n]", example, re.MULTILINE), "the example prints nothing"
+
+
+# ---- everything public ------------------------------------------------------------------------------------
+
+# Public names without an example, and why.
+WITHOUT_AN_EXAMPLE = {
+    "benchmark.roofline": "measures for seconds; its numbers are the machine's",
+    "distributed.Bucket": "needs several processes",
+    "distributed.Exchange": "needs several processes",
+    "distributed.Ranks": "needs several processes",
+    "distributed.agree_on_buffers": "needs several processes",
+    "distributed.exchanging": "needs several processes",
+    "grading.NotIsolated": "is raised where a machine has no sandbox",
+    "grading.Sandbox": "needs rights that not every machine gives",
+    "grading.check_notebook": "needs rights that not every machine gives",
+    "grading.grade": "needs rights that not every machine gives",
+    "operation.Call": "is made by an operation, for the tape",
+    "operation.gpu_kernels": "needs a GPU",
+    "recipes.Trained": "is made by `train`, which shows one",
+    "tensor.need_gpu": "needs a GPU",
+}
+
+
+def _examples():
+    """For every public function and class: whether its docstring has an example."""
+    return {
+        f"{module}.{name}".removeprefix("zerohero."): ">>>" in (inspect.getdoc(value) or "")
+        for module, name, value in public_names.public_names()
+        if inspect.isclass(value) or inspect.isroutine(value) or isinstance(value, Operation)
+    }
+
+
+def test_every_public_name_has_an_example():
+    examples = _examples()
+    assert len(examples) > 350
+    missing = {name for name, shown in examples.items() if not shown}
+    assert missing - WITHOUT_AN_EXAMPLE.keys() == set()
+    assert WITHOUT_AN_EXAMPLE.keys() - missing == set(), "these have an example now: take them off the list"
+
+
+def test_examples_of_public_names_are_run():
+    """Doctest must not be told to skip any of them."""
+    skipping = [
+        f"{module}.{name}"
+        for module, name, value in public_names.public_names()
+        if callable(value) and "doctest: +SKIP" in (inspect.getdoc(value) or "")
+    ]
+    assert skipping == []

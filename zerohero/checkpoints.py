@@ -101,7 +101,13 @@ def load_weights(
 
 
 def weights_path(path: str | os.PathLike) -> Path:
-    """`path`, if a safetensors file can be written there."""
+    """`path`, if a safetensors file can be written there.
+
+    Examples
+    --------
+    >>> weights_path("lenet.safetensors").name
+    'lenet.safetensors'
+    """
     target = Path(path)
     if target.suffix != ".safetensors" or target.is_dir():
         raise ValueError(f"save: path needs to be a file that ends in .safetensors, but got {str(path)!r}")
@@ -113,7 +119,17 @@ def weights_path(path: str | os.PathLike) -> Path:
 
 
 def write_arrays(path: str | os.PathLike, arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> Path:
-    """Write named arrays and text to a safetensors file, in one piece or not at all."""
+    """Write named arrays and text to a safetensors file, in one piece or not at all.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write_arrays(f"{folder}/two.safetensors", {"x": np.zeros(2)}, {"made": "here"})
+    ...     arrays, text = read_arrays(path)
+    >>> arrays["x"].shape, text["made"]
+    ((2,), 'here')
+    """
     from safetensors.numpy import save
 
     target = weights_path(path)
@@ -145,7 +161,15 @@ def _in_order(contents: bytes) -> bytes:
 
 
 def read_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The named arrays and the text of a safetensors file."""
+    """The named arrays and the text of a safetensors file.
+
+    Examples
+    --------
+    >>> read_arrays("not-there.safetensors")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: ...
+    """
     from safetensors import SafetensorError, safe_open
 
     source = Path(path)
@@ -162,13 +186,29 @@ def read_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[st
 
 
 def checkpoint_path(path: str | os.PathLike) -> Path:
-    """`path`, if a checkpoint can be written there; its folder is made if need be."""
+    """`path`, if a checkpoint can be written there; its folder is made if need be.
+
+    Examples
+    --------
+    >>> checkpoint_path("run.safetensors").name
+    'run.safetensors'
+    """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     return weights_path(path)
 
 
 def save_checkpoint(path: str | os.PathLike, arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Write a checkpoint; the one before it is kept beside it as `….previous.safetensors`."""
+    """Write a checkpoint; the one before it is kept beside it as `….previous.safetensors`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_checkpoint(f"{folder}/run.safetensors", {"x": np.zeros(2)}, {"epoch": 3})
+    ...     arrays, facts = load_checkpoint(f"{folder}/run.safetensors")
+    >>> facts["epoch"]
+    3
+    """
     target = checkpoint_path(path)
     if target.exists():
         with contextlib.suppress(FileNotFoundError):
@@ -187,6 +227,11 @@ def load_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dic
     ------
     ValueError
         If there is a file, but neither it nor the one before it can be read.
+
+    Examples
+    --------
+    >>> load_checkpoint("not-there.safetensors") is None
+    True
     """
     damage: Exception | None = None
     for candidate in (Path(path), previous_of(Path(path))):
@@ -205,5 +250,11 @@ def load_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dic
 
 
 def previous_of(path: Path) -> Path:
-    """Where the checkpoint before `path` is kept."""
+    """Where the checkpoint before `path` is kept.
+
+    Examples
+    --------
+    >>> previous_of(Path("run.safetensors")).name
+    'run.previous.safetensors'
+    """
     return path.with_name(f"{path.stem}.previous{path.suffix}")

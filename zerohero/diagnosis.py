@@ -45,6 +45,11 @@ class Diagnosis:
         The version of each package that the course uses; None for one that is not installed.
     problems : list of str
         What keeps the course from working as it should, each with what to do about it.
+
+    Examples
+    --------
+    >>> sorted(doctor().versions)
+    ['numpy', 'python', 'zerohero']
     """
 
     versions: dict[str, str]
@@ -114,7 +119,13 @@ def doctor() -> Diagnosis:
 
 
 def versions() -> dict[str, str]:
-    """The versions that numbers depend on: python, numpy and zerohero."""
+    """The versions that numbers depend on: python, numpy and zerohero.
+
+    Examples
+    --------
+    >>> sorted(versions())
+    ['numpy', 'python', 'zerohero']
+    """
     return {"python": platform.python_version(), "numpy": np.__version__, "zerohero": __version__}
 
 
@@ -122,6 +133,11 @@ def machine() -> dict[str, Any]:
     """The processor's name, how many cores this process may use, and how many threads NumPy's matrix products use.
 
     The last is None if it can't be told. Sums are split over threads, so their number changes last digits.
+
+    Examples
+    --------
+    >>> sorted(machine())
+    ['cores', 'processor', 'threads']
     """
     return {"processor": _processor(), "cores": _cores(), "threads": _threads()}
 

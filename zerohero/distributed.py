@@ -99,7 +99,12 @@ def join() -> Ranks | None:
 
 
 def leave() -> None:
-    """Say goodbye to the other ranks."""
+    """Say goodbye to the other ranks.
+
+    Examples
+    --------
+    >>> leave()  # nothing to leave, if alone
+    """
     global _ranks
     if _ranks is not None:
         _ranks.torch.distributed.destroy_process_group()
@@ -107,7 +112,13 @@ def leave() -> None:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes and prints: rank 0, or alone."""
+    """Whether this process is the one that writes and prints: rank 0, or alone.
+
+    Examples
+    --------
+    >>> is_first()  # alone
+    True
+    """
     return _ranks is None or _ranks.rank == 0
 
 
@@ -125,7 +136,13 @@ def share(count: int, rank: int, size: int) -> slice:
 
 
 def my_share(images: Any, labels: Any) -> tuple[Any, Any]:
-    """This rank's examples of a batch; all of them if there is no other rank."""
+    """This rank's examples of a batch; all of them if there is no other rank.
+
+    Examples
+    --------
+    >>> my_share([1, 2], [0, 1])  # alone
+    ([1, 2], [0, 1])
+    """
     if _ranks is None:
         return images, labels
     mine = _ranks.share(len(images))
@@ -133,7 +150,13 @@ def my_share(images: Any, labels: Any) -> tuple[Any, Any]:
 
 
 def total(*values: float) -> tuple[float, ...]:
-    """Sums over all ranks; the values themselves if there is no other rank."""
+    """Sums over all ranks; the values themselves if there is no other rank.
+
+    Examples
+    --------
+    >>> total(3.0, 4.0)  # alone
+    (3.0, 4.0)
+    """
     return values if _ranks is None else _ranks.total(*values)
 
 

@@ -44,6 +44,17 @@ class Operation:
         Takes the arguments by name, checks them once, and returns them in the one form that rules and
         kernels see (pairs instead of ints, 4-D arrays instead of 2-D). Leading axes of length 1 that it
         adds to the first input are taken off the outputs again.
+
+    Examples
+    --------
+    >>> @operation
+    ... def double(x):
+    ...     return 2 * x
+    >>> @double.gradient
+    ... def double_gradient(grad):
+    ...     return 2 * grad
+    >>> double([1, 2])
+    array([2., 4.], dtype=float32)
     """
 
     def __init__(
@@ -177,7 +188,15 @@ class Operation:
 
 
 class Gradient:
-    """A gradient rule; `.kernel(engine)` adds a faster form of it."""
+    """A gradient rule; `.kernel(engine)` adds a faster form of it.
+
+    Examples
+    --------
+    >>> from zerohero import relu
+    >>> from zerohero.ops.activation import relu_gradient
+    >>> isinstance(relu_gradient, Gradient), relu_gradient.operation is relu
+    (True, True)
+    """
 
     def __init__(self, operation: Operation, rule: Callable):
         functools.update_wrapper(self, rule)
@@ -278,14 +297,28 @@ def operation(forward: Callable | None = None, **options) -> Any:
 
 
 def float_dtype(values: Iterable[Any]) -> Any:
-    """The dtype that the float arrays among `values` have together, or else the NumPy numbers; float32 if none."""
+    """The dtype that the float arrays among `values` have together, or else the NumPy numbers; float32 if none.
+
+    Examples
+    --------
+    >>> float_dtype([np.zeros(2), [1, 2]])
+    dtype('float64')
+    >>> float_dtype([[1, 2]])
+    dtype('float32')
+    """
     floats = [value for value in values if getattr(value, "dtype", None) in (np.float32, np.float64)]
     arrays = [value for value in floats if not isinstance(value, float)]  # np.float64 is a float: weak beside arrays
     return np.result_type(*(value.dtype for value in arrays or floats)) if floats else np.dtype(np.float32)
 
 
 def float_array(value: Any, operation_name: str, name: str, beside: Any = None) -> Any:
-    """`value` as a float array: float32 and float64 stay; numbers, lists and integers take the dtype `beside`."""
+    """`value` as a float array: float32 and float64 stay; numbers, lists and integers take the dtype `beside`.
+
+    Examples
+    --------
+    >>> float_array([1, 2], "relu", "x")
+    array([1., 2.], dtype=float32)
+    """
     if engine_of(value) == "cupy":
         if value.dtype in (np.float32, np.float64):
             return value
@@ -302,7 +335,13 @@ def float_array(value: Any, operation_name: str, name: str, beside: Any = None) 
 
 
 def plain_array(value: Any, operation_name: str, name: str) -> np.ndarray:
-    """`value` as a NumPy array of whatever dtype."""
+    """`value` as a NumPy array of whatever dtype.
+
+    Examples
+    --------
+    >>> plain_array([1, 2], "relu", "x").dtype.kind
+    'i'
+    """
     try:
         return np.asarray(value)
     except ValueError:
@@ -310,7 +349,13 @@ def plain_array(value: Any, operation_name: str, name: str) -> np.ndarray:
 
 
 def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
-    """Sum a gradient over the axes along which an input of `shape` was broadcast."""
+    """Sum a gradient over the axes along which an input of `shape` was broadcast.
+
+    Examples
+    --------
+    >>> unbroadcast(np.ones((4, 3)), (1, 3))
+    array([[4., 4., 4.]])
+    """
     extra = gradient.ndim - len(shape)
     gradient = gradient.sum(axis=tuple(range(extra))) if extra > 0 else gradient
     stretched = tuple(i for i, (n, now) in enumerate(zip(shape, gradient.shape)) if n == 1 and now != 1)
@@ -318,7 +363,14 @@ def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
 
 
 def owner(array: Any) -> Any:
-    """The array that holds the memory of `array`: itself, unless it is a view."""
+    """The array that holds the memory of `array`: itself, unless it is a view.
+
+    Examples
+    --------
+    >>> array = np.zeros(9)
+    >>> owner(array[2:5]) is array
+    True
+    """
     while isinstance(base := getattr(array, "base", None), type(array)):
         array = base
     return array
@@ -334,17 +386,37 @@ def _arrays(values: Iterable[Any]) -> Iterable[Any]:
 
 
 def engine_of(value: Any) -> str:
-    """The engine that computes on `value`: "cupy" for an array on the GPU, else the CPU backend in use."""
+    """The engine that computes on `value`: "cupy" for an array on the GPU, else the CPU backend in use.
+
+    Examples
+    --------
+    >>> engine_of(np.zeros(2)) in available_backends()
+    True
+    """
     return "cupy" if type(value).__module__.partition(".")[0] == "cupy" else _backend.get()
 
 
 def array_module(value: Any) -> Any:
-    """The module with `value`'s functions: `cupy` for an array on the GPU, else `numpy`."""
+    """The module with `value`'s functions: `cupy` for an array on the GPU, else `numpy`.
+
+    Examples
+    --------
+    >>> array_module(np.zeros(2)).__name__
+    'numpy'
+    """
     return sys.modules["cupy"] if engine_of(value) == "cupy" else np
 
 
 def sliding_windows(array: Any, size: tuple[int, ...], axes: tuple[int, ...]) -> Any:
-    """A view of every window of `size` along `axes`, whose own axes come last. CuPy's own waits for the GPU."""
+    """A view of every window of `size` along `axes`, whose own axes come last. CuPy's own waits for the GPU.
+
+    Examples
+    --------
+    >>> sliding_windows(np.arange(5), (3,), (0,))
+    array([[0, 1, 2],
+           [1, 2, 3],
+           [2, 3, 4]])
+    """
     if engine_of(array) != "cupy":
         return np.lib.stride_tricks.sliding_window_view(array, size, axes)
     shape = list(array.shape)

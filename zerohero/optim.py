@@ -25,6 +25,11 @@ class Optimizer:
         Dicts hold "params" and settings of their own for them, such as {"params": [...], "lr": 1e-4}.
     **settings
         The settings of groups that have none of their own.
+
+    Examples
+    --------
+    >>> SGD([Parameter([1.0])], lr=0.1).groups[0]["lr"]
+    0.1
     """
 
     slots: tuple[str, ...] = ()  # names of the arrays kept for each parameter
@@ -310,6 +315,12 @@ class CosineDecay:
     References
     ----------
     Loshchilov & Hutter 2016, "SGDR", arXiv:1608.03983.
+
+    Examples
+    --------
+    >>> schedule = CosineDecay()
+    >>> [round(schedule(step, 3), 2) for step in range(3)]  # the rate's factor at each of three steps
+    [1.0, 0.5, 0.0]
     """
 
     def __init__(self, *, end: float = 0.0):

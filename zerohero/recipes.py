@@ -258,6 +258,14 @@ def train(
     Returns
     -------
     Trained
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> short = replace(find("lenet5", "digits"), epochs=1)
+    >>> trained = train(short, limit=40, progress=False)
+    >>> trained.test.predictions.shape
+    (449,)
     """
     one_of(dtype, "train", "dtype", ("float32", "float16"))
     seed = integer(seed, "train", "seed", least=0)

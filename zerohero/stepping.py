@@ -31,6 +31,15 @@ class Stepper:
     model : Module
     optimizer : Optimizer
     step : callable (model, images, labels) -> (loss Tensor, scores array)
+
+    Examples
+    --------
+    >>> from zerohero import models, optim, training
+    >>> model = models.create("lenet5")
+    >>> stepper = Stepper(model, optim.Adam(model.parameters()), training.classification_step)
+    >>> loss, scores = stepper(np.zeros((2, 1, 28, 28), np.float32), np.array([3, 5]))
+    >>> scores.shape
+    (2, 10)
     """
 
     def __init__(self, model: Module, optimizer: Optimizer, step: Callable):

@@ -58,7 +58,14 @@ def intercept(handler: Callable[[Operation, dict[str, Any]], Any]) -> Iterator[N
 
 
 class Node:
-    """One step of the tape: the call that made a tensor, and the tensors that went into it."""
+    """One step of the tape: the call that made a tensor, and the tensors that went into it.
+
+    Examples
+    --------
+    >>> y = 2 * Tensor([1.0, 2.0], requires_grad=True)
+    >>> type(y.node).__name__
+    'Node'
+    """
 
     def __init__(self, call: Call, inputs: dict[str, Any], outputs: int):
         self.call: Call | None = call
@@ -349,7 +356,13 @@ class Tensor:
 
 
 class Parameter(Tensor):
-    """A tensor that a layer learns; `requires_grad=False` freezes it and it stays a parameter."""
+    """A tensor that a layer learns; `requires_grad=False` freezes it and it stays a parameter.
+
+    Examples
+    --------
+    >>> Parameter([1.0, 2.0]).requires_grad
+    True
+    """
 
     def __init__(self, data: Any, requires_grad: bool = True, *, name: str | None = None):
         super().__init__(data, requires_grad, name=name)
@@ -445,7 +458,13 @@ def grad_check(fn: Callable[..., Any], *arrays: Any, eps: float = 1e-6, seed: in
 
 
 def move(array: Any, device: str) -> Any:
-    """An array on "numpy" (CPU) or "cupy" (GPU)."""
+    """An array on "numpy" (CPU) or "cupy" (GPU).
+
+    Examples
+    --------
+    >>> move(np.ones(2), "numpy")
+    array([1., 1.])
+    """
     if device == "numpy":
         return array.get() if engine_of(array) == "cupy" else array
     if device != "cupy":

@@ -26,7 +26,13 @@ def as_html(text: str) -> str:
 
 
 class Case:
-    """One call of an answer, written as the call is: `Case(image, kernel, stride=2)`."""
+    """One call of an answer, written as the call is: `Case(image, kernel, stride=2)`.
+
+    Examples
+    --------
+    >>> Case([1, 2], stride=2)
+    Case([1, 2], stride=2)
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.args, self.kwargs = args, kwargs
@@ -43,7 +49,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Misconception:
-    """A wrong answer that students give, and the sentence that names the mistake."""
+    """A wrong answer that students give, and the sentence that names the mistake.
+
+    Examples
+    --------
+    >>> Misconception("mean", "Your output is the mean of each window.", lambda x: x).name
+    'mean'
+    """
 
     name: str
     sentence: str
@@ -82,6 +94,12 @@ class Task:
         Numbers agree if abs(yours - expected) <= atol + rtol * abs(expected).
     seconds : float
         How long an answer may take for all cases together.
+
+    Examples
+    --------
+    >>> from zerohero.checks import task
+    >>> task("01.output_size").card
+    '`01.output_size` · ●●○○○ · ... minutes · practises ...'
     """
 
     name: str

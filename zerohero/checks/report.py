@@ -58,6 +58,12 @@ class Report:
         The smallest input that comes out wrong; yours and expected on it.
     hints : tuple of str
         Those offered so far; the newest is shown.
+
+    Examples
+    --------
+    >>> from zerohero.checks import check
+    >>> check("01.output_size", lambda *args, **settings: 4).status
+    'failed'
     """
 
     task: Task
@@ -264,7 +270,13 @@ def _table(caption: str, cells: list[list[str]], marks: np.ndarray | None) -> st
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one exercise is solved; it shows itself as a bar."""
+    """How far one exercise is solved; it shows itself as a bar.
+
+    Examples
+    --------
+    >>> Progress("01", []).solved
+    0
+    """
 
     exercise: str
     statuses: Sequence[tuple[Task, str]]  # a key of STANDINGS each

@@ -45,6 +45,11 @@ class Grade:
         What is wrong with the file as a whole, if anything is.
     key : str
         What the grade follows from: hash of the notebook, the checks, the seed and the limits.
+
+    Examples
+    --------
+    >>> Grade("ann", "ann.ipynb", {"01.output_size": 1, "01.slide_by_loops": 0}).total
+    1
     """
 
     student: str

@@ -51,6 +51,11 @@ class Limits:
         Bytes in files, all of them in memory.
     processes, files : int
         How many at once; threads count as processes.
+
+    Examples
+    --------
+    >>> Limits(memory=1 << 28).processes
+    8
     """
 
     seconds: float | None = None

@@ -36,6 +36,13 @@ class Explorer:
         The value of every control, and what follows from them.
     widget : ipywidgets.VBox
         Made when first asked for; the same one afterwards.
+
+    Examples
+    --------
+    >>> from zerohero.interactive import pooling_stepper
+    >>> stepper = pooling_stepper([[1, 2], [3, 4]])
+    >>> isinstance(stepper, Explorer), len(stepper.state) > 0
+    (True, True)
     """
 
     title = "Explorer"

@@ -254,6 +254,12 @@ class OnePixel:
         See `margins`.
     evaluations : int
         How many images the model was asked about.
+
+    Examples
+    --------
+    >>> image = np.zeros((1, 8, 8))
+    >>> OnePixel(image, 2, 3, (1.0,), answer=7, success=True, margin=0.1, evaluations=40).answer
+    7
     """
 
     image: np.ndarray = field(repr=False)

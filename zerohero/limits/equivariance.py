@@ -29,6 +29,11 @@ class Deviation:
     unrelated : float
         The same between outputs that belong to *different* images: what an error of "not at all" looks like. NaN if
         there is only one image.
+
+    Examples
+    --------
+    >>> Deviation(error=0.0, unrelated=1.4).error
+    0.0
     """
 
     error: float

@@ -10,7 +10,13 @@ from zerohero.arguments import images_of_size, integer, integers, shape_of
 
 
 class AlexNet(nn.Sequential):
-    """AlexNet's layers in a row, under the names of its usual table; see `alexnet`."""
+    """AlexNet's layers in a row, under the names of its usual table; see `alexnet`.
+
+    Examples
+    --------
+    >>> type(alexnet(num_classes=2, channels=(8, 8, 8, 8, 8), hidden=8)).__name__
+    'AlexNet'
+    """
 
     def __init__(
         self, num_classes: int, in_channels: int, image_size: int, groups: int, channels: Sequence[int], hidden: int
@@ -117,7 +123,13 @@ def alexnet(
 
 
 class AlexNetTorchvision(nn.Module):
-    """See `alexnet_torchvision`."""
+    """See `alexnet_torchvision`.
+
+    Examples
+    --------
+    >>> type(alexnet_torchvision(num_classes=2)).__name__
+    'AlexNetTorchvision'
+    """
 
     def __init__(self, num_classes: int, in_channels: int, channels: Sequence[int], hidden: int):
         a, b, c, d, e = channels

@@ -27,6 +27,11 @@ class CapsNet(nn.Module):
     """Convolution, primary capsules, class capsules routed by agreement, and a decoder; see `capsnet`.
 
     Shapes at the paper's size: (N, 1, 28, 28) → conv1 (N, 256, 20, 20) → primary (N, 1152, 8) → digits (N, 10, 16).
+
+    Examples
+    --------
+    >>> type(capsnet(preset="fast")).__name__
+    'CapsNet'
     """
 
     steps_alike = True
@@ -91,7 +96,13 @@ class CapsNet(nn.Module):
 
 
 def lengths(v: Any) -> Any:
-    """The length of every capsule: (N, J, Q) → (N, J)."""
+    """The length of every capsule: (N, J, Q) → (N, J).
+
+    Examples
+    --------
+    >>> lengths(np.array([[[3.0, 4.0]]]))
+    array([[5.]])
+    """
     return np.sqrt((v * v).sum(axis=-1))
 
 
@@ -168,7 +179,13 @@ def _initialise_as_the_authors(model: CapsNet) -> None:
 
 
 class CapsNetBaseline(nn.Module):
-    """Three 5×5 convolutions and three fully connected layers; see `capsnet_baseline`."""
+    """Three 5×5 convolutions and three fully connected layers; see `capsnet_baseline`.
+
+    Examples
+    --------
+    >>> capsnet_baseline(channels=(4, 4, 4), hidden=(8, 8)).predict(np.zeros((2, 1, 28, 28))).shape
+    (2,)
+    """
 
     steps_alike = True
 

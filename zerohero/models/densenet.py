@@ -23,7 +23,13 @@ TABLE: dict[int, Sequence[int]] = {
 
 
 class DenseNet(nn.Module):
-    """A 7×7 convolution, four dense blocks with transitions between, one fully connected layer; see `densenet`."""
+    """A 7×7 convolution, four dense blocks with transitions between, one fully connected layer; see `densenet`.
+
+    Examples
+    --------
+    >>> type(densenet(121, num_classes=2, growth=4)).__name__
+    'DenseNet'
+    """
 
     steps_alike = True
 

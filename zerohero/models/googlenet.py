@@ -32,7 +32,13 @@ AUXILIARY_WEIGHT = 0.3
 
 
 class GoogLeNet(nn.Module):
-    """Three convolutions, nine inception blocks and one fully connected layer; see `googlenet`."""
+    """Three convolutions, nine inception blocks and one fully connected layer; see `googlenet`.
+
+    Examples
+    --------
+    >>> type(googlenet(num_classes=2)).__name__
+    'GoogLeNet'
+    """
 
     def __init__(self, num_classes: int, in_channels: int, auxiliary: bool, batch_norm: bool):
         self.batch_norm = batch_norm

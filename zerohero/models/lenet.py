@@ -16,6 +16,11 @@ class LeNet5(nn.Module):
 
     Shapes for 28×28 (N, 1, 28, 28) → conv1 (N, 6, 28, 28) → pool (N, 6, 14, 14) → conv2 (N, 16, 10, 10)
     → pool (N, 16, 5, 5) → (N, 400) → fc1 (N, 120) → fc2 (N, 84) → fc3 (N, classes).
+
+    Examples
+    --------
+    >>> lenet5().predict([[[[0.0] * 28] * 28]]).shape
+    (1,)
     """
 
     steps_alike = True

@@ -20,6 +20,11 @@ class MatrixCapsNet(nn.Module):
     """Convolution, primary, two convolutional and class capsules, routed by EM; see `matrix_capsnet`.
 
     Shapes for 32×32: conv1 (N, A, 14, 14) → primary 14×14 of B types → 6×6 of C → 4×4 of D → classes (N, E).
+
+    Examples
+    --------
+    >>> type(matrix_capsnet()).__name__
+    'MatrixCapsNet'
     """
 
     steps: Any  # a buffer

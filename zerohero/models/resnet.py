@@ -22,7 +22,13 @@ TABLE: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int,
 
 
 class ResNet(nn.Module):
-    """A 7×7 convolution, four stages of residual blocks and one fully connected layer; see `resnet`."""
+    """A 7×7 convolution, four stages of residual blocks and one fully connected layer; see `resnet`.
+
+    Examples
+    --------
+    >>> type(resnet(18, num_classes=2, width=4)).__name__
+    'ResNet'
+    """
 
     steps_alike = True
 

@@ -13,7 +13,13 @@ from zerohero.ops.pooling import global_avg_pool2d
 
 
 class ResNetCIFAR(nn.Module):
-    """A 3×3 convolution, three stages of residual blocks and one fully connected layer; see `resnet_cifar`."""
+    """A 3×3 convolution, three stages of residual blocks and one fully connected layer; see `resnet_cifar`.
+
+    Examples
+    --------
+    >>> type(resnet_cifar(20)).__name__
+    'ResNetCIFAR'
+    """
 
     steps_alike = True
 

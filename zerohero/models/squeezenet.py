@@ -40,7 +40,13 @@ class Fire(nn.Module):
 
 
 class SqueezeNet(nn.Module):
-    """See `squeezenet1_1`."""
+    """See `squeezenet1_1`.
+
+    Examples
+    --------
+    >>> type(squeezenet1_1(num_classes=2)).__name__
+    'SqueezeNet'
+    """
 
     def __init__(self, num_classes: int, in_channels: int):
         self.features = nn.Sequential(

@@ -21,6 +21,12 @@ class TransformingAutoencoder(nn.Module):
 
     Shapes: images (N, 1, H, W) → recognised (N, K·R) → poses (N, K, 2) and gates (N, K, 1); poses + shift
     → generated (N, K, G) → times gates, drawn (N, 1, H, W).
+
+    Examples
+    --------
+    >>> model = transforming_autoencoder(image_size=16, capsules=5)
+    >>> type(model).__name__
+    'TransformingAutoencoder'
     """
 
     def __init__(self, image_size: int, capsules: int, recognition_units: int, generation_units: int):
@@ -165,6 +171,13 @@ def learn_shifts(
     -------
     list of float
         The mean loss of each epoch.
+
+    Examples
+    --------
+    >>> model = transforming_autoencoder(image_size=16, capsules=5)
+    >>> images = np.zeros((4, 1, 16, 16), np.float32)
+    >>> len(learn_shifts(model, images, epochs=2))
+    2
     """
     epochs = integer(epochs, "learn_shifts", "epochs", least=1)
     rng = np.random.default_rng(seed)

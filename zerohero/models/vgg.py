@@ -19,7 +19,13 @@ TABLE = {
 
 
 class VGG(nn.Module):
-    """A column of the table and three fully connected layers; see `vgg`."""
+    """A column of the table and three fully connected layers; see `vgg`.
+
+    Examples
+    --------
+    >>> type(vgg("A", num_classes=2, image_size=32, width=4, hidden=8)).__name__
+    'VGG'
+    """
 
     steps_alike = True
 

@@ -226,13 +226,26 @@ class BatchNorm2d(Module):
 
 
 class BatchNorm1d(BatchNorm2d):
-    """Batch normalization of every feature of (N, C); otherwise as `BatchNorm2d`."""
+    """Batch normalization of every feature of (N, C); otherwise as `BatchNorm2d`.
+
+    Examples
+    --------
+    >>> BatchNorm1d(2)([[0, 1], [2, 5]]).numpy().round(2)
+    array([[-1., -1.],
+           [ 1.,  1.]], dtype=float32)
+    """
 
     axes = 2
 
 
 class LocalResponseNorm(Module):
-    """Normalization over neighbouring channels; see `zerohero.local_response_norm`."""
+    """Normalization over neighbouring channels; see `zerohero.local_response_norm`.
+
+    Examples
+    --------
+    >>> LocalResponseNorm(size=3)(np.ones((1, 4, 2, 2), np.float32)).shape
+    (1, 4, 2, 2)
+    """
 
     def __init__(self, size: int = 5, *, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0):
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
@@ -245,7 +258,14 @@ class LocalResponseNorm(Module):
 
 
 class Dropout(Module):
-    """Dropout while training, nothing in evaluation; see `zerohero.dropout`."""
+    """Dropout while training, nothing in evaluation; see `zerohero.dropout`.
+
+    Examples
+    --------
+    >>> layer = Dropout(0.5)
+    >>> layer.eval()([1, 2, 3])
+    array([1., 2., 3.], dtype=float32)
+    """
 
     def __init__(self, p: float = 0.5):
         self.p = number(p, "Dropout", "p", low=0, high=1)
@@ -261,7 +281,13 @@ class Dropout(Module):
 
 
 class MaxPool2d(Module):
-    """Maximum over windows; see `zerohero.max_pool2d`."""
+    """Maximum over windows; see `zerohero.max_pool2d`.
+
+    Examples
+    --------
+    >>> MaxPool2d(2)([[1, 2], [3, 4]])
+    array([[4.]], dtype=float32)
+    """
 
     def __init__(
         self, kernel_size: Any, *, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
@@ -284,7 +310,13 @@ class MaxPool2d(Module):
 
 
 class AvgPool2d(Module):
-    """Mean over windows; see `zerohero.avg_pool2d`."""
+    """Mean over windows; see `zerohero.avg_pool2d`.
+
+    Examples
+    --------
+    >>> AvgPool2d(2)([[1, 2], [3, 4]])
+    array([[2.5]], dtype=float32)
+    """
 
     def __init__(
         self,
@@ -313,7 +345,13 @@ class AvgPool2d(Module):
 
 
 class AdaptiveAvgPool2d(Module):
-    """Means over a fixed grid of windows; see `zerohero.adaptive_avg_pool2d`."""
+    """Means over a fixed grid of windows; see `zerohero.adaptive_avg_pool2d`.
+
+    Examples
+    --------
+    >>> AdaptiveAvgPool2d(2)(np.ones((1, 3, 5, 7), np.float32)).shape
+    (1, 3, 2, 2)
+    """
 
     def __init__(self, output_size: Any):
         self.output_size = pair(output_size, "AdaptiveAvgPool2d", "output_size", least=1)
@@ -326,7 +364,13 @@ class AdaptiveAvgPool2d(Module):
 
 
 class GlobalAvgPool2d(Module):
-    """Mean of every channel; see `zerohero.global_avg_pool2d`."""
+    """Mean of every channel; see `zerohero.global_avg_pool2d`.
+
+    Examples
+    --------
+    >>> GlobalAvgPool2d()(np.ones((2, 3, 4, 4), np.float32)).shape
+    (2, 3, 1, 1)
+    """
 
     def forward(self, x: Any) -> Any:
         return pooling.global_avg_pool2d(x)
@@ -336,14 +380,26 @@ class GlobalAvgPool2d(Module):
 
 
 class ReLU(Module):
-    """max(0, x); see `zerohero.relu`."""
+    """max(0, x); see `zerohero.relu`.
+
+    Examples
+    --------
+    >>> ReLU()([-1, 2])
+    array([0., 2.], dtype=float32)
+    """
 
     def forward(self, x: Any) -> Any:
         return activation.relu(x)
 
 
 class LeakyReLU(Module):
-    """x or slope · x; see `zerohero.leaky_relu`."""
+    """x or slope · x; see `zerohero.leaky_relu`.
+
+    Examples
+    --------
+    >>> LeakyReLU(0.1)([-10, 2])
+    array([-1.,  2.], dtype=float32)
+    """
 
     def __init__(self, slope: float = 0.01):
         self.slope = number(slope, "LeakyReLU", "slope")
@@ -356,21 +412,39 @@ class LeakyReLU(Module):
 
 
 class Sigmoid(Module):
-    """1 / (1 + exp(-x)); see `zerohero.sigmoid`."""
+    """1 / (1 + exp(-x)); see `zerohero.sigmoid`.
+
+    Examples
+    --------
+    >>> Sigmoid()([0.0])
+    array([0.5], dtype=float32)
+    """
 
     def forward(self, x: Any) -> Any:
         return activation.sigmoid(x)
 
 
 class Tanh(Module):
-    """Hyperbolic tangent; see `zerohero.tanh`."""
+    """Hyperbolic tangent; see `zerohero.tanh`.
+
+    Examples
+    --------
+    >>> Tanh()([0.0])
+    array([0.], dtype=float32)
+    """
 
     def forward(self, x: Any) -> Any:
         return activation.tanh(x)
 
 
 class Softmax(Module):
-    """Probabilities along an axis; see `zerohero.softmax`."""
+    """Probabilities along an axis; see `zerohero.softmax`.
+
+    Examples
+    --------
+    >>> Softmax()([0, 0])
+    array([0.5, 0.5], dtype=float32)
+    """
 
     def __init__(self, axis: int = -1):
         self.axis = integer(axis, "Softmax", "axis")
@@ -383,14 +457,26 @@ class Softmax(Module):
 
 
 class Flatten(Module):
-    """All axes after the batch as one; see `zerohero.flatten`."""
+    """All axes after the batch as one; see `zerohero.flatten`.
+
+    Examples
+    --------
+    >>> Flatten()(np.ones((2, 3, 4, 4), np.float32)).shape
+    (2, 48)
+    """
 
     def forward(self, x: Any) -> Any:
         return linear.flatten(x)
 
 
 class Identity(Module):
-    """x as it is: a place to put something else later."""
+    """x as it is: a place to put something else later.
+
+    Examples
+    --------
+    >>> Identity()([1, 2])
+    [1, 2]
+    """
 
     def forward(self, x: Any) -> Any:
         return x

@@ -23,6 +23,15 @@ class ResidualBlock(Module):
         How x gets the shape of F(x), where the two differ: by a 1×1 convolution with batch normalization, the
         paper's option B, or by leaving out rows and columns and adding channels of zeros, its option A. "none" takes
         the shortcut away: a plain network to compare with.
+
+    Examples
+    --------
+    >>> from zerohero import Tensor
+    >>> class Doubled(ResidualBlock):
+    ...     def residual(self, x):
+    ...         return 2 * x
+    >>> Doubled(1, 1, 1, "pad")(Tensor([[[[3.0]]]])).data  # relu(2 · 3 + 3)
+    array([[[[9.]]]], dtype=float32)
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, shortcut: str):

@@ -26,7 +26,13 @@ def _broadcast(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
 
 @operation(inputs=2, elementwise=True, prepare=_broadcasting("add"))
 def add(a, b):
-    """a + b, broadcast."""
+    """a + b, broadcast.
+
+    Examples
+    --------
+    >>> add([1, 2], 3)
+    array([4., 5.], dtype=float32)
+    """
     return a + b
 
 
@@ -37,7 +43,13 @@ def add_gradient(grad):
 
 @operation(inputs=2, elementwise=True, prepare=_broadcasting("subtract"))
 def subtract(a, b):
-    """a - b, broadcast."""
+    """a - b, broadcast.
+
+    Examples
+    --------
+    >>> subtract([1, 2], 3)
+    array([-2., -1.], dtype=float32)
+    """
     return a - b
 
 
@@ -48,7 +60,13 @@ def subtract_gradient(grad):
 
 @operation(inputs=2, elementwise=True, prepare=_broadcasting("multiply"))
 def multiply(a, b):
-    """a · b element by element, broadcast."""
+    """a · b element by element, broadcast.
+
+    Examples
+    --------
+    >>> multiply([1, 2], 3)
+    array([3., 6.], dtype=float32)
+    """
     return a * b
 
 
@@ -59,7 +77,13 @@ def multiply_gradient(grad, a, b):
 
 @operation(inputs=2, elementwise=True, prepare=_broadcasting("divide"))
 def divide(a, b):
-    """a / b element by element, broadcast."""
+    """a / b element by element, broadcast.
+
+    Examples
+    --------
+    >>> divide([1, 2], 4)
+    array([0.25, 0.5 ], dtype=float32)
+    """
     return a / b
 
 
@@ -70,7 +94,13 @@ def divide_gradient(grad, b, y):
 
 @operation(prepare=lambda x, exponent: dict(exponent=number(exponent, "power", "exponent")))
 def power(x, exponent):
-    """x to the power of a plain number."""
+    """x to the power of a plain number.
+
+    Examples
+    --------
+    >>> power([1, 2], 3)
+    array([1., 8.], dtype=float32)
+    """
     return x**exponent
 
 
@@ -81,7 +111,13 @@ def power_gradient(grad, x, exponent):
 
 @operation
 def exp(x):
-    """e to the power x."""
+    """e to the power x.
+
+    Examples
+    --------
+    >>> exp([0])
+    array([1.], dtype=float32)
+    """
     return np.exp(x)
 
 
@@ -92,7 +128,13 @@ def exp_gradient(grad, y):
 
 @operation
 def log(x):
-    """Natural logarithm."""
+    """Natural logarithm.
+
+    Examples
+    --------
+    >>> log([1])
+    array([0.], dtype=float32)
+    """
     return np.log(x)
 
 
@@ -103,7 +145,13 @@ def log_gradient(grad, x):
 
 @operation
 def absolute(x):
-    """`|x|`; at 0 the gradient is 0."""
+    """`|x|`; at 0 the gradient is 0.
+
+    Examples
+    --------
+    >>> absolute([-2, 3])
+    array([2., 3.], dtype=float32)
+    """
     return np.abs(x)
 
 
@@ -120,7 +168,13 @@ def _prepare_matmul(a, b):
 
 @operation(inputs=2, elementwise=True, prepare=_prepare_matmul)
 def matmul(a, b):
-    """Matrix product of the last two axes; leading axes broadcast."""
+    """Matrix product of the last two axes; leading axes broadcast.
+
+    Examples
+    --------
+    >>> matmul([[1, 2]], [[3], [4]])
+    array([[11.]], dtype=float32)
+    """
     return a @ b
 
 
@@ -144,7 +198,13 @@ def _reduction(where: str, empty: bool):
 
 @operation(prepare=_reduction("sum", empty=True))
 def sum(x, axis=None, keepdims=False):
-    """Sum over one axis, several, or all (None)."""
+    """Sum over one axis, several, or all (None).
+
+    Examples
+    --------
+    >>> sum([[1, 5], [3, 2]], axis=1)
+    array([6., 5.], dtype=float32)
+    """
     return x.sum(axis, keepdims=keepdims)
 
 
@@ -155,7 +215,13 @@ def sum_gradient(grad, x, axis, keepdims):
 
 @operation(prepare=_reduction("mean", empty=False))
 def mean(x, axis=None, keepdims=False):
-    """Mean over one axis, several, or all (None)."""
+    """Mean over one axis, several, or all (None).
+
+    Examples
+    --------
+    >>> mean([[1, 5], [3, 2]], axis=1)
+    array([3. , 2.5], dtype=float32)
+    """
     return x.mean(axis, keepdims=keepdims)
 
 
@@ -167,7 +233,13 @@ def mean_gradient(grad, x, axis, keepdims):
 
 @operation(prepare=_reduction("max", empty=False))
 def max(x, axis=None, keepdims=False):
-    """Maximum over one axis, several, or all (None); several equal maxima share the gradient."""
+    """Maximum over one axis, several, or all (None); several equal maxima share the gradient.
+
+    Examples
+    --------
+    >>> max([[1, 5], [3, 2]], axis=1)
+    array([5., 3.], dtype=float32)
+    """
     return x.max(axis, keepdims=keepdims)
 
 
@@ -192,7 +264,14 @@ def _prepare_reshape(x, shape):
 
 @operation(prepare=_prepare_reshape)
 def reshape(x, shape):
-    """The same values in another shape; one entry may be -1."""
+    """The same values in another shape; one entry may be -1.
+
+    Examples
+    --------
+    >>> reshape([1, 2, 3, 4], (2, 2))
+    array([[1., 2.],
+           [3., 4.]], dtype=float32)
+    """
     try:
         return x.reshape(shape)
     except ValueError:
@@ -213,7 +292,14 @@ def _prepare_transpose(x, axes):
 
 @operation(prepare=_prepare_transpose)
 def transpose(x, axes=None):
-    """Axes in another order (None: reversed)."""
+    """Axes in another order (None: reversed).
+
+    Examples
+    --------
+    >>> transpose([[1, 2], [3, 4]])
+    array([[1., 3.],
+           [2., 4.]], dtype=float32)
+    """
     return x.transpose(axes)
 
 
@@ -224,7 +310,13 @@ def transpose_gradient(grad, axes):
 
 @operation
 def index(x, key):
-    """x[key], with NumPy's rules."""
+    """x[key], with NumPy's rules.
+
+    Examples
+    --------
+    >>> index([5, 6, 7], [2, 0])
+    array([7., 5.], dtype=float32)
+    """
     try:
         return x[key]
     except (IndexError, TypeError, ValueError) as error:

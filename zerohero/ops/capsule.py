@@ -166,6 +166,12 @@ class RoutingTrace(NamedTuple):
         c; they sum to 1 over the J output capsules.
     s, v : array (T, N, J, Q)
         Output capsules before and after squash.
+
+    Examples
+    --------
+    >>> trace = routing_trace(np.ones((1, 2, 3, 4)), iterations=2)
+    >>> trace.couplings.shape  # iterations, N, I, J
+    (2, 1, 2, 3)
     """
 
     logits: np.ndarray

@@ -234,7 +234,17 @@ def conv_transpose2d_gradient(grad, x, weight, bias, stride, padding, dilation, 
 
 
 def unfold(x, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int = 1, size: Pair | None = None):
-    """Every window of x (N, C, H, W) as a column: (groups, C / groups · kh · kw, N · OH · OW). Also named im2col."""
+    """Every window of x (N, C, H, W) as a column: (groups, C / groups · kh · kw, N · OH · OW). Also named im2col.
+
+    Examples
+    --------
+    >>> image = np.arange(9.0).reshape(1, 1, 3, 3)
+    >>> unfold(image, (2, 2), (1, 1), ((0, 0), (0, 0)), (1, 1))[0]
+    array([[0., 1., 3., 4.],
+           [1., 2., 4., 5.],
+           [3., 4., 6., 7.],
+           [4., 5., 7., 8.]])
+    """
     view = windows(x, kernel, stride, padding, dilation)  # (N, C, OH, OW, kh, kw)
     if size is not None:
         view = view[:, :, : size[0], : size[1]]
@@ -248,6 +258,14 @@ def fold(columns, shape, kernel: Pair, stride: Pair, padding: Padding, dilation:
     """Add every column back to where its window came from: the adjoint of `unfold`.
 
     shape is the result's, (N, C, H, W); size is the number of windows down and across.
+
+    Examples
+    --------
+    >>> columns = np.ones((1, 4, 4))  # four windows of 2 by 2, all 1
+    >>> fold(columns, (1, 1, 3, 3), (2, 2), (1, 1), ((0, 0), (0, 0)), (1, 1), (2, 2))[0, 0]
+    array([[1., 2., 1.],
+           [2., 4., 2.],
+           [1., 2., 1.]])
     """
     n, channels, height, width = shape
     (top, bottom), (left, right) = padding
@@ -269,7 +287,13 @@ def fold(columns, shape, kernel: Pair, stride: Pair, padding: Padding, dilation:
 
 
 def windows(x, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, fill: float = 0.0):
-    """A view of every window of the padded x: (N, C, OH, OW, kh, kw)."""
+    """A view of every window of the padded x: (N, C, OH, OW, kh, kw).
+
+    Examples
+    --------
+    >>> windows(np.ones((1, 3, 6, 6)), (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)).shape
+    (1, 3, 3, 3, 2, 2)
+    """
     if any(any(ends) for ends in padding):
         x = np.pad(x, ((0, 0), (0, 0), *padding), constant_values=fill)
     extent = _extent(kernel, dilation)

@@ -121,6 +121,13 @@ class EMTrace(NamedTuple):
     cost : array (T, N, J, H)
         (β_u + log σ) · mass.
     activation : array (T, N, J)
+
+    Examples
+    --------
+    >>> votes, activations = np.ones((1, 2, 3, 4)), np.ones((1, 2))
+    >>> trace = em_routing_trace(votes, activations, np.zeros(3), np.zeros(3), iterations=2)
+    >>> trace.activation.shape  # iterations, N, J
+    (2, 1, 3)
     """
 
     R: np.ndarray

@@ -12,12 +12,24 @@ REDUCTIONS = ("mean", "sum", "none")
 
 
 def reduce(values, reduction: str):
-    """One loss per example as their mean, their sum, or as they are."""
+    """One loss per example as their mean, their sum, or as they are.
+
+    Examples
+    --------
+    >>> float(reduce(np.array([1.0, 3.0]), "mean"))
+    2.0
+    """
     return {"mean": values.mean, "sum": values.sum, "none": lambda: values}[reduction]()
 
 
 def expand(grad, count: int, reduction: str):
-    """The gradient of `reduce`: the share of each of `count` values, in a shape that broadcasts over them."""
+    """The gradient of `reduce`: the share of each of `count` values, in a shape that broadcasts over them.
+
+    Examples
+    --------
+    >>> expand(1.0, 4, "mean"), expand(1.0, 4, "sum")
+    (0.25, 1.0)
+    """
     return grad / count if reduction == "mean" else grad
 
 

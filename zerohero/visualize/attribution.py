@@ -500,6 +500,12 @@ def heatmaps(photo: Any, maps: Any, *, title: str | None = None) -> Picture:
     Returns
     -------
     Picture
+
+    Examples
+    --------
+    >>> fig = heatmaps(np.ones((4, 4)), {"left": np.eye(4), "right": -np.eye(4)})
+    >>> "left" in fig.alt
+    True
     """
     pixels = _image_pixels(photo, "heatmaps: photo")
     if not hasattr(maps, "items") or not maps:

@@ -195,6 +195,11 @@ class ChannelReport:
         The share of images for which the channel is above 0 at one place at least.
     dead : list of int
         Channels that are above 0 for no image at no place.
+
+    Examples
+    --------
+    >>> ChannelReport("conv1", 2, largest=np.array([0.0, 3.0]), active=np.array([0.0, 1.0])).dead
+    [0]
     """
 
     layer: str
@@ -279,6 +284,12 @@ def channel_chart(report: ChannelReport, *, title: str | None = None) -> Picture
     Returns
     -------
     Picture
+
+    Examples
+    --------
+    >>> report = ChannelReport("conv1", 2, largest=np.array([0.0, 3.0]), active=np.array([0.0, 1.0]))
+    >>> "dead" in channel_chart(report).alt
+    True
     """
     if not isinstance(report, ChannelReport):
         raise TypeError(f"channel_chart: report needs what dead_channels returns, but got {shown(report)}")
@@ -313,6 +324,12 @@ class Maximal:
     boxes : list of (top, left, height, width)
         What that activation can see, cut off at the image's edges.
     images : array (count, C, H, W)
+
+    Examples
+    --------
+    >>> images = np.eye(8).reshape(1, 1, 8, 8)
+    >>> Maximal("conv1", 0, np.array([5]), np.array([2.0]), np.array([[3, 4]]), [(1, 2, 5, 5)], images).patches[0].shape
+    (1, 5, 5)
     """
 
     layer: str
@@ -430,6 +447,13 @@ def maximal_grid(found: Maximal, *, patches: bool = False, title: str | None = N
     Returns
     -------
     Picture
+
+    Examples
+    --------
+    >>> images = np.eye(8).reshape(1, 1, 8, 8)
+    >>> found = Maximal("conv1", 0, np.array([5]), np.array([2.0]), np.array([[3, 4]]), [(1, 2, 5, 5)], images)
+    >>> type(maximal_grid(found)).__name__
+    'Picture'
     """
     if not isinstance(found, Maximal):
         raise TypeError(f"maximal_grid: found needs what maximal_images returns, but got {shown(found)}")

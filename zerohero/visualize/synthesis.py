@@ -36,6 +36,11 @@ class Synthesis:
         Where it began.
     history : list of float
         What was aimed at, before every tenth step and at the end: the unit's activation, or the relative distance.
+
+    Examples
+    --------
+    >>> Synthesis(image=np.ones((1, 2, 2)), start=np.zeros((1, 2, 2)), history=[0.0, 1.0]).history[-1]
+    1.0
     """
 
     image: np.ndarray
@@ -450,6 +455,12 @@ def climb(made: Any, *, title: str | None = None) -> Picture:
     Returns
     -------
     Picture
+
+    Examples
+    --------
+    >>> made = Synthesis(image=np.ones((1, 2, 2)), start=np.zeros((1, 2, 2)), history=[0.0, 1.0])
+    >>> type(climb(made)).__name__
+    'Picture'
     """
     if not isinstance(made, Synthesis):
         raise TypeError(f"climb: made needs a Synthesis, but got {shown(made)}")
@@ -478,6 +489,12 @@ def syntheses(made: Any, *, title: str | None = None, columns: int | None = None
     Returns
     -------
     Picture
+
+    Examples
+    --------
+    >>> made = Synthesis(image=np.ones((1, 2, 2)), start=np.zeros((1, 2, 2)), history=[0.0, 1.0])
+    >>> type(syntheses({"one": made})).__name__
+    'Picture'
     """
     if not hasattr(made, "items") or not made or not all(isinstance(each, Synthesis) for each in made.values()):
         raise ValueError(f"syntheses: made needs a Synthesis by name, but got {shown(made)}")
