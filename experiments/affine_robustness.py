@@ -1,6 +1,7 @@
 """Trained on digits placed at random, tested on affine ones: CapsNet and CNN of equal size at equal clean accuracy."""
 
 import functools
+import itertools
 
 from capsnets import capsnet, chosen_rate, cnn, fit
 from recording import Recording, arguments
@@ -18,8 +19,8 @@ def create(network: str, options):
 
 
 def main() -> None:
-    options = arguments(__doc__, data="mnist", epochs=4, batch_size=128, seeds=3, test_images=10_000, every=1,
-                        search_epochs=4)
+    options = arguments(__doc__, data="mnist", capsnet_epochs="4", cnn_epochs="4", search_epochs=4, batch_size=128,
+                        seeds=3, test_images=10_000, every=1)
     zh.use_backend(options.backend)
     drawn = dict(source=options.data, seed=0)
     train = datasets.load("affnist", "train", **drawn)
@@ -27,25 +28,27 @@ def main() -> None:
     affine = datasets.load("affnist", "test", **drawn)[: options.test_images]
     recording = Recording("affine_robustness", __doc__, vars(options))
 
-    def measure(network: str, seed: int) -> dict:
+    def measure(network: str, epochs: int, seed: int) -> dict:
         zh.seed(seed)
-        model, cycle, epochs, found = create(network, options), OneCycle(), [], []
+        model, cycle, found = create(network, options), OneCycle(), []
         optimizer = Adam(model.parameters(), lr=rates[network])
-        for epoch in range(options.epochs):  # one cycle, looked at on its way, to compare equal clean accuracies
-            fit(model, train, options, 1000 * seed + epoch, epochs=1, optimizer=optimizer,
-                schedule=lambda step, steps, done=epoch: cycle(done * steps + step, options.epochs * steps))
-            if (epoch + 1) % options.every == 0 or epoch + 1 == options.epochs:
-                epochs.append(epoch + 1)
+        looks = [epoch for epoch in range(1, epochs + 1) if epoch % options.every == 0 or epoch == epochs]
+        for done in range(epochs):  # one cycle, looked at on its way, to compare equal clean accuracies
+            fit(model, train, options, 1000 * seed + done, epochs=1, optimizer=optimizer,
+                schedule=lambda step, steps, done=done: cycle(done * steps + step, epochs * steps))
+            if done + 1 in looks:
                 found.append([round(training.evaluate(model, data).accuracy, 5) for data in (clean, affine)])
-        return {"parameters": model.num_parameters(), "rate": rates[network], "epochs": epochs,
+        return {"parameters": model.num_parameters(), "rate": rates[network], "epochs": looks,
                 "clean": [row[0] for row in found], "affine": [row[1] for row in found], "examples": len(affine)}
 
+    lengths = {name: [int(each) for each in text.split(",")]
+               for name, text in (("capsnet", options.capsnet_epochs), ("cnn", options.cnn_epochs))}
     seen, unseen = train.split(0.8, seed=0)
     rates = {network: chosen_rate(recording, network, functools.partial(create, network), seen, unseen, options,
-                                  epochs=options.search_epochs) for network in ("capsnet", "cnn")}
-    for seed in range(options.seeds):
-        for network in rates:
-            recording.measure(measure, network=network, seed=seed)
+                                  epochs=options.search_epochs) for network in lengths}
+    trainings = [(epochs, network) for network, each in lengths.items() for epochs in each]
+    for (epochs, network), seed in itertools.product(sorted(trainings, reverse=True), range(options.seeds)):
+        recording.measure(measure, network=network, epochs=epochs, seed=seed)
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ def main() -> None:
     seen, unseen = train[rows], train[np.setdiff1d(np.arange(len(train)), rows)][:500]
     rates = {name: chosen_rate(recording, name, create, seen, unseen, options, epochs=epochs(seen))
              for name, create in NETWORKS.items()}
-    for seed in range(options.seeds):
-        for images in (5, 20, 100, 300, 1000):
+    for images in (5, 20, 100, 300, 1000):
+        for seed in range(options.seeds):
             for network in NETWORKS:
                 if images <= options.most:
                     recording.measure(measure, network=network, images=images, seed=seed)
