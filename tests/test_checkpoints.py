@@ -419,7 +419,7 @@ def test_a_training_killed_again_and_again_ends_where_an_unbroken_one_does(tmp_p
 
 def test_nothing_is_read_or_written_with_pickle():
     source = "".join(path.read_text() for path in (checkpoints_folder()).rglob("*.py"))
-    source = source.replace('torch.load(source, map_location="cpu", weights_only=True)', "")  # runs nothing
+    source = source.replace('torch.load(file, map_location="cpu", weights_only=True)', "")  # runs nothing
     for word in ("import pickle", "pickle.load", "torch.load", "allow_pickle=True", "joblib", "marshal"):
         assert word not in source, word
 

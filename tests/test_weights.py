@@ -168,7 +168,7 @@ def test_a_file_that_says_its_model_and_options_is_read_back(tmp_path):
         ({}, ValueError, "doesn't say which model it holds"),
         ({"facts": "{}"}, ValueError, "is a checkpoint"),
         ({"model": "lenet6"}, ValueError, "but got 'lenet6'"),
-        ({"model": "lenet5", "options": '{"depth": 3}'}, TypeError, "no option 'depth'"),
+        ({"model": "lenet5", "options": '{"depth": 3}'}, ValueError, "no option 'depth'"),
         ({"model": "lenet5", "options": '{"num_classes": 3}'}, ValueError, "misshapen: fc3.weight"),
         ({"model": "lenet5", "options": "{"}, ValueError, "options are no JSON"),
     ],

@@ -6,7 +6,7 @@ No arithmetic lives here, and nothing that knows a particular operation.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,19 @@ def shown(value: Any) -> str:
     """`value` as an error message shows it: on one line, cut short if it is long."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def reason(error: BaseException, most: int = 200) -> str:
+    """What an error of others says, as our own message shows it: on one line, printable, cut short if it is long."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
+    return (text if len(text) <= most else text[: most - 3] + "...") or type(error).__name__
+
+
+def listed(names: Iterable[Any], most: int = 8) -> str:
+    """Names as an error message lists them: the first few, on one line, odd ones as `repr` shows them."""
+    every = [str(name) for name in names]
+    each = [name if name.isprintable() and len(name) <= 80 else shown(name) for name in every[:most]]
+    return ", ".join(each) + (f" and {len(every) - most} more" if len(every) > most else "")
 
 
 def integer(value: Any, where: str, name: str, *, least: int | None = None) -> int:

@@ -1,21 +1,25 @@
 """Arrays in files: weights and checkpoints as safetensors, written so that a kill at any moment loses nothing.
 
+A checkpoint carries a checksum, and the one before it is kept until the new one is whole and in its place.
 Nothing here unpickles: safetensors files hold numbers and text only. The files of others are read in foreign.py.
 """
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from zerohero.arguments import reason
 from zerohero.nn.module import Module
 from zerohero.tensor import move
 
@@ -97,7 +101,10 @@ def load_weights(
     if rename is not None:
         here = {rename(name): name for name in model.state_dict()}
         arrays = {here.get(name, name): array for name, array in arrays.items()}
-    model.load_state_dict(arrays, strict=strict)
+    try:
+        model.load_state_dict(arrays, strict=strict)
+    except ValueError as error:
+        raise ValueError(f"load: {str(path)!r} holds other weights: {error}") from None
 
 
 def weights_path(path: str | os.PathLike) -> Path:
@@ -135,17 +142,25 @@ def write_arrays(path: str | os.PathLike, arrays: Mapping[str, Any], metadata: M
     target = weights_path(path)
     contents = save({name: np.asarray(a, order="C") for name, a in arrays.items()}, metadata=dict(metadata) or None)
     contents = _in_order(contents)
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-        try:
-            file.write(contents)
-            file.flush()
-            os.fsync(file.fileno())
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, target)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(file.name)
-            raise
+    try:
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
+            try:
+                file.write(contents)
+                file.flush()
+                os.fsync(file.fileno())
+                os.chmod(file.name, 0o644)
+                os.replace(file.name, target)
+            except BaseException:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(file.name)
+                raise
+    except OSError as error:
+        failed = OSError(
+            f"save: {str(path)!r} could not be written ({error.strerror or error}), and what was there is as it was; "
+            f"its {len(contents):,} bytes need a place on the disk, or another folder"
+        )
+        failed.errno = error.errno
+        raise failed from error
     return target
 
 
@@ -178,8 +193,10 @@ def read_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[st
     try:
         with safe_open(source, framework="numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
-    except (SafetensorError, TypeError, AttributeError) as error:
-        raise ValueError(f"load: {str(path)!r} is damaged or no safetensors file with NumPy types: {error}") from None
+    except (SafetensorError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise ValueError(
+            f"load: {str(path)!r} is damaged or no safetensors file with NumPy types: {reason(error)}"
+        ) from None
 
 
 # ---- checkpoints of a training --------------------------------------------------------------------------
@@ -197,8 +214,21 @@ def checkpoint_path(path: str | os.PathLike) -> Path:
     return weights_path(path)
 
 
+def forget_unfinished(path: str | os.PathLike) -> None:
+    """Delete what writes of this checkpoint left behind that were killed; nobody may be writing it now.
+
+    Examples
+    --------
+    >>> forget_unfinished("not-there.safetensors")
+    """
+    target = Path(path)
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*"):
+        with contextlib.suppress(OSError):
+            left.unlink()
+
+
 def save_checkpoint(path: str | os.PathLike, arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Write a checkpoint; the one before it is kept beside it as `….previous.safetensors`.
+    """Write a checkpoint; the one before it, if it is whole, is kept beside it as `….previous.safetensors`.
 
     Examples
     --------
@@ -210,14 +240,15 @@ def save_checkpoint(path: str | os.PathLike, arrays: Mapping[str, Any], facts: M
     3
     """
     target = checkpoint_path(path)
-    if target.exists():
+    if _is_whole(target):
         with contextlib.suppress(FileNotFoundError):
             previous_of(target).unlink()
         try:
             os.link(target, previous_of(target))  # both names exist until the new file takes over the first
         except OSError:  # some file systems know no second names
             shutil.copyfile(target, previous_of(target))
-    write_arrays(target, arrays, {"facts": json.dumps(facts)})
+    told = json.dumps(facts)
+    write_arrays(target, arrays, {"facts": told, "checksum": _checksum(arrays, told)})
 
 
 def load_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
@@ -238,15 +269,41 @@ def load_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dic
         if not candidate.exists():
             continue
         try:
-            arrays, text = read_arrays(candidate)
-            if "facts" not in text:
-                raise ValueError(f"{str(candidate)!r} holds arrays, but is no checkpoint of a training")
-            return arrays, json.loads(text["facts"])
+            return _read_checkpoint(candidate)
         except ValueError as error:
             damage = damage or error
     if damage is not None:
         raise ValueError(f"load_checkpoint: {str(path)!r} and the one before it cannot be read: {damage}")
     return None
+
+
+def _read_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    arrays, text = read_arrays(path)
+    if "facts" not in text:
+        raise ValueError(f"{str(path)!r} holds arrays, but is no checkpoint of a training")
+    if text.get("checksum", "none") not in ("none", _checksum(arrays, text["facts"])):  # older ones have none
+        raise ValueError(f"{str(path)!r} is damaged: its numbers don't have the checksum that was written with them")
+    try:
+        return arrays, json.loads(text["facts"])
+    except RecursionError:
+        raise ValueError(f"{str(path)!r} is damaged: its facts are nested without end") from None
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return path.exists() and bool(_read_checkpoint(path))
+    except ValueError:
+        return False
+
+
+def _checksum(arrays: Mapping[str, Any], told: str) -> str:
+    """CRC-32 of everything that a checkpoint says: names, types, shapes, numbers, facts."""
+    total = zlib.crc32(told.encode())
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name], order="C")
+        total = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(errors="surrogatepass"), total)
+        total = zlib.crc32(array.reshape(-1).view(np.uint8).data, total)
+    return f"{total:08x}"
 
 
 def previous_of(path: Path) -> Path:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from zerohero import distributed, random
-from zerohero.arguments import integer
-from zerohero.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
+from zerohero.arguments import integer, reason, shown
+from zerohero.checkpoints import checkpoint_path, forget_unfinished, load_checkpoint, save_checkpoint
 from zerohero.nn.module import Module, first_not_finite
 from zerohero.operation import array_module, engine_of, sliding_windows
 from zerohero.ops.loss import cross_entropy
@@ -254,6 +254,8 @@ def fit(
         "optimizer": _described(optimizer), "total steps": schedule and steps * epochs,
     }  # fmt: skip
     images, labels = _beside(model, images), _beside(model, labels)
+    if checkpoint is not None and distributed.is_first():
+        forget_unfinished(checkpoint)
     if checkpoint is not None and resume:
         _restore(checkpoint, model, optimizer, history, best, settings, epochs)
 
@@ -556,16 +558,35 @@ def _described(setting: Any) -> str:
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(setting))
 
 
+def _check_facts(path, facts: Any) -> None:
+    """A checkpoint's facts are of the kinds that `_store` writes."""
+    kinds: dict[str, Any] = {
+        "settings": dict, "epochs": list, "stopped_early": bool, "best_accuracy": (int, float), "best_epoch": int,
+    }  # fmt: skip
+    told = facts if isinstance(facts, dict) else {}
+    wrong = [name for name, kind in kinds.items() if not isinstance(told.get(name), kind)]
+    if not wrong and not all(map(_is_row, told["epochs"])):
+        wrong = ["epochs"]
+    if wrong:
+        what = shown(told.get(wrong[0]))
+        raise ValueError(f"fit: checkpoint {str(path)!r} is damaged: its {wrong[0]} can't be {what}")
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, dict) and "loss" in row and all(isinstance(value, (int, float)) for value in row.values())
+
+
 def _restore(path, model, optimizer, history, best, settings, epochs) -> None:
     found = load_checkpoint(path)
     if found is None:
         return
     arrays, facts = found
+    _check_facts(path, facts)
     for name, value in settings.items():
-        if facts["settings"].get(name) != value:
+        if (then := facts["settings"].get(name)) != value:
             raise ValueError(
-                f"fit: checkpoint {str(path)!r} was written with {name} {facts['settings'].get(name)!r}, but now it is "
-                f"{value!r}; use the same settings, another path, or resume=False"
+                f"fit: checkpoint {str(path)!r} was written with {name} {then!r:.200}, but now it is {value!r:.200}; "
+                "use the same settings, another path, or resume=False"
             )
     if len(facts["epochs"]) > epochs:
         raise ValueError(
@@ -575,8 +596,15 @@ def _restore(path, model, optimizer, history, best, settings, epochs) -> None:
     states: dict[str, dict[str, np.ndarray]] = {"model": {}, "optimizer": {}, "best": {}}
     for key, value in arrays.items():
         group, _, name = key.partition("/")
-        states[group][name] = value
-    model.load_state_dict(states["model"])
-    optimizer.load_state_dict(states["optimizer"])
+        states.setdefault(group, {})[name] = value
+    before = _Snapshot(model, optimizer)
+    try:
+        model.load_state_dict(states["model"])
+        optimizer.load_state_dict(states["optimizer"])
+    except (ValueError, TypeError, OverflowError) as error:
+        before.restore()
+        raise ValueError(
+            f"fit: checkpoint {str(path)!r} is of another model or optimizer: {reason(error, 600)}"
+        ) from None
     history.epochs, history.stopped_early = facts["epochs"], facts["stopped_early"]
     best.accuracy, best.epoch, best.weights = facts["best_accuracy"], facts["best_epoch"], states["best"]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zerohero.arguments import boolean, integer, one_of
+from zerohero.arguments import boolean, integer, one_of, reason
 from zerohero.datasets import digits, mnist
 from zerohero.datasets.dataset import Dataset
+from zerohero.datasets.matlab import read_struct
 
 SPLITS = ("train", "test")
 SIDE = 40
@@ -146,25 +148,23 @@ def read_affnist(path: str | os.PathLike) -> Dataset:
     ----------
     T. Tieleman, "affNIST", 2013, https://www.cs.toronto.edu/~tijmen/affNIST/.
     """
-    from scipy.io import loadmat  # type: ignore[import-untyped]
-
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"read_affnist: path needs one of affNIST's files, but there is no {path}")
     try:
-        found = loadmat(path, squeeze_me=True, struct_as_record=True)["affNISTdata"]
-        images, labels = (np.asarray(found[key].item()) for key in ("image", "label_int"))
-    except Exception as error:
+        found = read_struct(path, "affNISTdata", ("image", "label_int", "human_readable_transform"))
+        images, labels = found["image"], found["label_int"].reshape(-1)
+    except (ValueError, KeyError, zlib.error) as error:
         raise ValueError(f"read_affnist: {path.name} is no MATLAB file with a struct affNISTdata of image and "
-                         f"label_int: {error}") from None
-    images, labels = images.reshape(images.shape[0], -1), labels.reshape(-1)
+                         f"label_int: {reason(error)}") from None
     if images.dtype != np.uint8 or images.shape != (SIDE * SIDE, len(labels)):
         raise ValueError(f"read_affnist: {path.name} needs image as bytes of shape (1600, {len(labels)}), but holds "
                          f"{images.dtype} {images.shape}")
     if labels.dtype.kind not in "iuf" or not np.isin(labels, range(10)).all():
         raise ValueError(f"read_affnist: {path.name} needs label_int from 0 to 9, but holds others")
-    names = found.dtype.names or ()
-    extra = ({"transform": np.asarray(found["human_readable_transform"].item()).reshape(-1, len(labels)).T}
-             if "human_readable_transform" in names else {})
+    extra = {"transform": found["human_readable_transform"].T} if "human_readable_transform" in found else {}
+    if any(len(values) != len(labels) for values in extra.values()):
+        raise ValueError(f"read_affnist: {path.name} needs human_readable_transform with {len(labels)} columns, but "
+                         f"holds {extra['transform'].shape[0]}")
     pixels = np.divide(images.T.reshape(-1, 1, SIDE, SIDE), np.float32(255), dtype=np.float32)
     return Dataset(pixels, labels.astype(np.int64), tuple("0123456789"), "affnist", "file", extra, path.name)

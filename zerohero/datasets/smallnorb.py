@@ -66,7 +66,7 @@ def load(name: str, split: str, *, prepared: bool = False) -> Dataset:
     else:
         raise FileNotFoundError(f"smallnorb: put {STEMS[split]}-dat.mat, -cat.mat and -info.mat into the folder "
                                 "smallnorb under ZEROHERO_DATA")
-    labels, place = labels.reshape(-1), few or paths[0]
+    labels, place = labels.reshape(-1), paths[0] if all(paths) else few
     if images.dtype != np.uint8 or images.shape != (len(labels), 2, 96, 96) or info.shape != (len(labels), 4):
         raise ValueError(f"smallnorb: {place} needs bytes (N, 2, 96, 96), N labels and (N, 4) facts, but there are "
                          f"{images.dtype} {images.shape}, {labels.shape} and {info.shape}; delete it and load again")

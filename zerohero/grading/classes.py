@@ -178,7 +178,7 @@ def recorded(file: Path, key: str) -> Grade | None:
         if kept["key"] != key or kept.keys() != {each.name for each in fields(Grade)}:
             return None
         return Grade(**kept)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

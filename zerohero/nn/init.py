@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,27 @@ from zerohero import random
 from zerohero.arguments import number, shown
 from zerohero.operation import array_module
 from zerohero.tensor import Parameter, Tensor
+
+_room: contextvars.ContextVar[list[int] | None] = contextvars.ContextVar("zerohero_room", default=None)
+
+
+@contextlib.contextmanager
+def at_most(count: int) -> Iterator[None]:
+    """Inside the `with` block, ValueError before more than `count` initial values are drawn: for sizes from a file.
+
+    Examples
+    --------
+    >>> with at_most(10):
+    ...     normal(Parameter(np.empty((3, 4))), 1.0)
+    Traceback (most recent call last):
+    ...
+    ValueError: init: a parameter of shape (3, 4) is more than the 10 values that may be drawn
+    """
+    token = _room.set([count])
+    try:
+        yield
+    finally:
+        _room.reset(token)
 
 
 def fans(parameter: Parameter) -> tuple[int, int]:
@@ -131,6 +155,12 @@ def he_convolutions(model: Any, *, rng: np.random.Generator | None = None) -> No
 
 def _generator(parameter: Parameter, rng: np.random.Generator | None) -> np.random.Generator:
     _check(parameter)
+    if (room := _room.get()) is not None:
+        if parameter.size > room[0]:
+            raise ValueError(
+                f"init: a parameter of shape {parameter.shape} is more than the {room[0]:,} values that may be drawn"
+            )
+        room[0] -= parameter.size
     if rng is not None and not isinstance(rng, np.random.Generator):
         raise TypeError(f"init: rng needs a numpy.random.Generator, as default_rng(0) makes it, but got {shown(rng)}")
     return random.generator() if rng is None else rng

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zerohero.arguments import integer
+from zerohero.arguments import integer, listed, shown
 from zerohero.operation import engine_of
 from zerohero.tensor import Parameter, Tensor, move, no_grad
 
@@ -264,7 +264,8 @@ class Module:
         Raises
         ------
         ValueError
-            Lists the names that are missing, unexpected or misshapen.
+            Lists the names that are missing, unexpected or misshapen; or names values that are no real numbers, or
+            too large for the parameter's type.
         """
         own = self.state_dict()
         given = {
@@ -280,17 +281,13 @@ class Module:
             if name in given and given[name].shape != own[name].shape
         ]
         notes = [
-            f"{kind}: {', '.join(names[:8])}{f' and {len(names) - 8} more' if len(names) > 8 else ''}"
+            f"{kind}: {listed(names)}"
             for kind, names in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
             if names
         ]
         if notes:
             raise ValueError(f"load_state_dict: state does not fit {type(self).__name__}: {'; '.join(notes)}")
-        fitting = {
-            name: move(given[name], "cupy" if engine_of(a) == "cupy" else "numpy").astype(a.dtype, copy=False)
-            for name, a in own.items()
-            if name in given
-        }
+        fitting = {name: _fitting(name, given[name], a) for name, a in own.items() if name in given}
         for name, values in fitting.items():
             own[name][...] = values
 
@@ -302,6 +299,17 @@ class Module:
     def describe(self) -> str:
         """The settings shown in `repr`."""
         return ""
+
+
+def _fitting(name: str, value: Any, own: Any) -> Any:
+    """`value` where `own` lies and in its type."""
+    if value.dtype.kind not in "biuf":
+        raise ValueError(f"load_state_dict: {name} needs real numbers, but holds {shown(value.dtype)}")
+    try:
+        with np.errstate(over="raise", invalid="raise"):
+            return move(value, "cupy" if engine_of(own) == "cupy" else "numpy").astype(own.dtype, copy=False)
+    except FloatingPointError:
+        raise ValueError(f"load_state_dict: {name} holds numbers that {own.dtype} cannot hold") from None
 
 
 def _found(name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from zerohero import models
+from zerohero.arguments import reason, shown
 from zerohero.checkpoints import read_arrays
+from zerohero.nn import init
 from zerohero.nn.module import Module
 
 FOLDER = Path(__file__).parent
 CAPSULES = FOLDER / "capsules"
+INITIALIZATIONS = 4  # how often a model may draw a parameter's initial values anew
 
 
 def names() -> list[str]:
@@ -92,11 +99,35 @@ def read(path: str | os.PathLike) -> tuple[Module, dict[str, str]]:
         )
     try:
         options = json.loads(text.get("options", "{}"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"weights.read: {str(path)!r} is damaged: its options are no JSON: {error}") from None
-    model = models.create(text["model"], **options)
-    model.load_state_dict(arrays)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"weights.read: {str(path)!r} is damaged: its options are no JSON: {reason(error)}") from None
+    try:
+        model = _created(text["model"], options, sum(array.size for array in arrays.values()))
+        model.load_state_dict(arrays)
+    except (ValueError, TypeError, ArithmeticError, MemoryError) as error:
+        raise ValueError(
+            f"weights.read: {str(path)!r} holds no weights of the model it names: {reason(error, 600)}"
+        ) from None
     return model.eval(), text
+
+
+def _created(name: str, options: Any, numbers: int) -> Module:
+    """The model that a file names, if it isn't larger than the numbers in the file."""
+    if not isinstance(options, dict):
+        raise ValueError(f"its options need to be a dict, but are {shown(options)}")
+    if too_large := [value for value in _integers(options) if value > max(numbers, 1000)]:
+        raise ValueError(f"its options say {shown(too_large[0])}, but the file has {numbers:,} numbers")
+    with init.at_most(INITIALIZATIONS * numbers):
+        return models.create(name, **options)
+
+
+def _integers(value: Any) -> Iterator[int]:
+    """Every number in options, however deep."""
+    if isinstance(value, (list, dict)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _integers(each)
+    elif isinstance(value, (int, float)):
+        yield abs(int(value)) if math.isfinite(value) else sys.maxsize
 
 
 def card(name: str) -> dict:
