@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 import zerohero as zh
 from zerohero import interactive
 from zerohero.interactive.explorer import WIDGET, Explorer, frame
+from zerohero.interactive.pad import centred
 from zerohero.visualize import Picture, as_array
 
 ipywidgets = pytest.importorskip("ipywidgets")
@@ -113,6 +114,10 @@ EXPLORERS = {
     "occlusion_explorer": (
         lambda: interactive.occlusion_explorer(zh.weights.load("lenet5_digits"), np.tri(28), stride=7, reach=3),
         [{"column": s % 4, "reach": 1 + s % 3} for s in range(1, 10)],
+    ),
+    "digit_pad": (
+        lambda: interactive.digit_pad({"LeNet-5": zh.weights.load("lenet5_mnist")}),
+        [{"row": 6 + s, "column": 9 + s % 3, "pen": 1} for s in range(1, 10)],
     ),
     "viewpoint_explorer": (
         lambda: interactive.viewpoint_explorer({"LeNet-5": zh.weights.load("lenet5_digits")}, np.tri(28)),
@@ -257,6 +262,7 @@ def test_static_asks_for_the_picture_alone(name):
     arguments["viewpoint_explorer"] = lambda: ({"LeNet-5": zh.models.create("lenet5")}, np.tri(28))
     arguments["channel_explorer"] = lambda: (zh.models.create("lenet5"), np.tri(28), ["conv1"])
     arguments["occlusion_explorer"] = lambda: (zh.models.create("lenet5"), np.tri(28))
+    arguments["digit_pad"] = lambda: ({"LeNet-5": zh.models.create("lenet5")},)
     arguments["depth_explorer"] = lambda: ({"sigmoid": {"plain": [[1.0], [0.1, 1.0]]}},)
     fig = getattr(interactive, name)(*arguments.get(name, tuple)(), static=True)
     assert isinstance(fig, Picture) and len(fig.alt) > 40
@@ -593,3 +599,104 @@ def test_a_cover_lowers_the_score_by_what_the_model_says_of_the_covered_image():
 def test_looking_inside_refuses_what_does_not_fit(call, words):
     with pytest.raises(ValueError, match=words):
         call(zh.weights.load("lenet5_digits"))
+
+
+# ---- the digit pad ----------------------------------------------------------------------------------------
+
+
+class Says:
+    """A network that always says the same digit, and keeps what it saw."""
+
+    def __init__(self, digit, classes=10):
+        self.seen, self.row = [], np.eye(classes)[digit]
+
+    def scores(self, images):
+        self.seen.append(images.copy())
+        return np.stack([self.row] * len(images))
+
+
+def pen(pad, *places):
+    for row, column in places:
+        pad.set(row=row, column=column)
+    return pad.state["image"][0]
+
+
+def test_a_pen_draws_only_while_it_is_down():
+    pad = interactive.digit_pad({"three": Says(3)})
+    assert not pen(pad, (5, 5), (20, 20)).any() and pad.text().endswith("nothing is drawn yet")
+    pad.set(pen=1)
+    dot = pad.state["image"][0]
+    assert dot[20, 20] == 1 and np.abs(np.argwhere(dot) - 20).max() <= 1
+    line = pen(pad, (20, 5))
+    assert (line[20, 5:21] == 1).all() and not line[:18].any() and not line[23:].any()
+    pad.set(pen=0)
+    assert (pen(pad, (2, 2)) == line).all()
+
+
+def test_a_jump_of_the_slider_leaves_no_gap():
+    pad = interactive.digit_pad({"three": Says(3)})
+    pad.draw([(2, 3), (25, 20)])
+    assert (pad.state["image"][0][2:26].max(axis=1) > 0.9).all()
+
+
+def test_the_sliders_of_the_page_draw():
+    pad = interactive.digit_pad({"three": Says(3)})
+    assert pad.widget
+    pad._parts["pen"].value = 1
+    pad._parts["row"].value = 20
+    ink = pad.state["image"][0]
+    assert (ink[6:21, 9] == 1).all() and "three says 3" in pad._parts["line"].value
+    pad._parts["clear"].click()
+    assert not pad.state["image"].any() and pad._parts["pen"].value == 0
+    pad.close()
+
+
+def test_networks_see_the_drawing_centred_as_mnist_is():
+    says = Says(3)
+    pad = interactive.digit_pad({"three": says})
+    pad.draw([(2, 3), (8, 3)])
+    seen = pad.state["seen"][0]
+    where = np.argwhere(seen > 0.5)
+    assert np.abs(where.mean(axis=0) - 13.5).max() <= 0.5 and seen.sum() == pytest.approx(pad.state["image"].sum())
+    assert (says.seen[-1] == pad.state["seen"][None]).all() and says.seen[-1].shape == (1, 1, 28, 28)
+
+
+def test_centring_pushes_no_ink_over_the_edge():
+    ink = np.zeros((28, 28), np.float32)
+    ink[0, 0], ink[20:28, 20:28] = 0.5, 1
+    assert np.sort(centred(ink), axis=None).tolist() == np.sort(ink, axis=None).tolist()
+    assert centred(ink)[0, 0] == 0.5  # it can't be moved up or left, where its mass asks it to go
+
+
+def test_shipped_networks_read_a_clear_seven():
+    pad = interactive.digit_pad({name: zh.weights.load(f"{name}_mnist") for name in ("lenet5", "capsnet")})
+    pad.draw([(6, 9), (6, 18), (21, 12)])
+    assert pad.state["answers"] == {"lenet5": 7, "capsnet": 7}
+    pad.clear()
+    assert pad.state["answers"] == {}
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: interactive.digit_pad({}), "models needs networks by name"),
+        (lambda: interactive.digit_pad([Says(3)]), "models needs networks by name"),
+        (lambda: interactive.digit_pad({"few": Says(1, classes=4)}), "ten scores"),
+        (lambda: interactive.digit_pad({"a": Says(3)}, np.zeros((8, 8))), r"shape \(28, 28\)"),
+        (lambda: interactive.digit_pad({"a": Says(3)}, np.full((28, 28), 255)), "numbers from 0 to 1"),
+        (lambda: interactive.digit_pad({"a": Says(3)}, np.full((28, 28), np.nan)), "numbers from 0 to 1"),
+        (lambda: interactive.digit_pad({"a": Says(3)}).draw([]), "at least one"),
+        (lambda: interactive.digit_pad({"a": Says(3)}).draw([(0, 28)]), r"column needs to lie in \[0, 27\]"),
+        (lambda: interactive.digit_pad({"a": Says(3)}).set(pen=2), r"pen needs to lie in \[0, 1\]"),
+    ],
+)
+def test_a_pad_that_cannot_be_is_told(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_a_stroke_with_a_wrong_point_draws_nothing():
+    pad = interactive.digit_pad({"a": Says(3)})
+    with pytest.raises(ValueError):
+        pad.draw([(3, 3), (9, 9), (40, 3)])
+    assert not pad.state["image"].any() and pad.values["row"] == 6

@@ -25,6 +25,7 @@ viewpoint_explorer             turn, scale, lean an image under the eyes of seve
 routing_stepper                routing by agreement, iteration by iteration, in planes of votes (lecture 10)
 mouth_explorer                 drag a mouth, see the agreement about the face collapse (lecture 10)
 capsule_sliders                change a capsule's numbers, see what the decoder draws (lecture 11)
+digit_pad                      draw a digit, networks read it at every stroke (lecture 11)
 overlap_explorer               two digits in one image, drawn in red and green, also absent ones (lecture 12)
 ROUTING_VOTES, PART_IN_FACE    six votes for two parents; where a face has its parts (lecture 10)
 SLIDE_INPUT, SLIDE_FILTER      the worked example of lecture 01
@@ -59,6 +60,7 @@ _FILES = {
     "depth": ("depth_explorer",),
     "inside": ("channel_explorer", "occlusion_explorer"),
     "viewpoint": ("viewpoint_explorer",),
+    "pad": ("digit_pad",),
     "overlap": ("overlap_explorer",),
     "capsules": ("ROUTING_VOTES", "PART_IN_FACE", "routing_stepper", "mouth_explorer", "capsule_sliders"),
 }
