@@ -49,6 +49,7 @@ html_css_files = ["book.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
+    "navbar_persistent": [],  # one search box is enough
     "show_toc_level": 2,
     "show_navbar_depth": 1,
     "home_page_in_toc": True,

@@ -1,17 +1,22 @@
 """The book, which is not built here: nothing public, cited or drawn is missing, and what it says of the code is so."""
 
 import inspect
+import itertools
 import json
 import re
+import tomllib
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from test_conclusions import ROWS
 
 import book
 import made_pages
 import public_names
+import readme_picture
 import zerohero as zh
 from zerohero.operation import Operation
 
@@ -53,7 +58,7 @@ def reference():
 
 def test_every_name_of_the_desk_is_in_the_reference(reference):
     names = [name for name in zh.__all__ if not inspect.ismodule(getattr(zh, name))]
-    missing = [name for name in names if not re.search(rf":: [\w.]+\.{name}$", reference, re.M)]
+    missing = [name for name in names if not re.search(rf":: {name}$", reference, re.M)]
     assert len(names) > 40 and missing == []
 
 
@@ -61,7 +66,7 @@ def test_every_name_of_the_desk_is_in_the_reference(reference):
 def test_every_name_of_a_room_is_in_the_reference(reference, room):
     module = import_module(f"zerohero.{room}")
     names = [name for name in module.__all__ if not inspect.ismodule(getattr(module, name))]
-    missing = [name for name in names if not re.search(rf":: [\w.]+\.{name}$", reference, re.M)]
+    missing = [name for name in names if not re.search(rf":: {name}$", reference, re.M)]
     assert names and missing == []
 
 
@@ -69,7 +74,7 @@ def test_a_new_public_name_appears_by_itself(monkeypatch):
     monkeypatch.setattr(zh.limits, "__all__", [*zh.limits.__all__, "brand_new"])
     monkeypatch.setattr(zh.limits, "brand_new", lambda: None, raising=False)
     pages = made_pages.reference_pages()
-    assert ".. autofunction:: zerohero.limits.brand_new\n" in pages["api/zerohero.limits.md"]
+    assert ".. autofunction:: brand_new\n" in pages["api/zerohero.limits.md"]
     assert "`brand_new`" in pages["api/index.md"]
 
 
@@ -143,7 +148,7 @@ def ids(entry):
 
 def test_every_paper_that_a_lecture_or_the_library_names_is_in_the_bibliography():
     known = {each for entry in made_pages.references() for each in ids(entry)}
-    cited = dict(())
+    cited = {}
     for pattern in ("zerohero/**/*.py", "experiments/*.py", "docs/*.md", "notebooks/*.ipynb", "solutions/*.ipynb"):
         for path in ROOT.glob(pattern):
             cited |= dict.fromkeys(made_pages.cited(path.read_text("utf-8")), path.name)
@@ -265,6 +270,112 @@ def test_a_lectures_parts_fill_the_minutes_that_its_head_promises():
         added = sum(int(minutes) for _, minutes in made_pages.PART.findall(prose))
         promised = made_pages.lecture_minutes(prose)
         assert number == "00" or abs(added - promised) <= 10, f"lecture {number}: {added} minutes, not {promised}"
+
+
+# --- the README ---------------------------------------------------------------------------------------------------
+
+
+def readme():
+    return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+HOURS = {"10 min": 10, "1 h": 60, "1¼ h": 75, "1½ h": 90, "1¾ h": 105, "2 h": 120}
+
+
+def test_the_readme_says_to_a_quarter_of_an_hour_how_long_each_lecture_takes():
+    said = dict(re.findall(r"^\| (\d\d) \|.*\| ([^|]+?) \| [a-z]* ?\|$", readme(), re.M))
+    assert len(said) == 14
+    for number, prose in lectures().items():
+        assert abs(HOURS[said[number]] - made_pages.lecture_minutes(prose)) <= 15, f"lecture {number}"
+
+
+def test_the_readmes_results_are_those_of_cards_and_recordings():
+    recorded = set(cards().values())
+    for name in ("multimnist", "picasso"):
+        recorded.add("; ".join(ROWS[name](json.loads((ROOT / f"experiments/results/{name}.json").read_text("utf-8")))))
+    table = readme().split("| what | result |")[1].split("\n\n")[0]
+    results = [cells[1] for cells in rows(table, 3)]
+    assert len(results) == 6
+    assert set(results) <= recorded, set(results) - recorded
+
+
+def test_the_readmes_picture_is_small_and_described_as_the_command_that_draws_it_does():
+    words, file = re.findall(r"!\[([^\]]+)\]\((docs/_static/\w+\.png)\)", readme())[0]
+    assert ROOT / file == readme_picture.FILE
+    assert readme_picture.FILE.stat().st_size <= 150_000
+    assert words == readme_picture.WORDS
+
+
+@pytest.mark.slow
+def test_the_readmes_picture_can_be_drawn():
+    assert len(readme_picture.draw().axes) == 4
+
+
+def test_binder_and_the_container_install_the_course():
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text("utf-8"))
+    assert "-c constraints.txt -e '.[course]'" in container["postCreateCommand"]
+    assert (ROOT / "binder" / "requirements.txt").read_text("utf-8").splitlines()[-1] == ".[course]"
+    python = (ROOT / "binder" / "runtime.txt").read_text("utf-8").strip().removeprefix("python-")
+    assert container["image"] == f"python:{python}"
+    classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["classifiers"]
+    assert f"Programming Language :: Python :: {python}" in classifiers
+
+
+# --- one look -----------------------------------------------------------------------------------------------------
+
+# How the eye sees light of red, green and blue (linear) without its red, green or blue cones: Machado, Oliveira and
+# Fernandes 2009, doi:10.1109/TVCG.2009.113, severity 1.
+WITHOUT = {
+    "red cones": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "green cones": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "blue cones": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    "nothing": np.eye(3),
+}
+TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+def lab(colors, cones):
+    """sRGB colours as CIE L*a*b*, seen without some cones."""
+    rgb = np.array([[int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)] for color in colors])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ np.array(WITHOUT[cones]).T, 0, 1)
+    x, y, z = np.cbrt((seen @ TO_XYZ.T / [0.9505, 1, 1.089]).T)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def nearest(colors, cones):
+    """The smallest distance between two of some colours; some 2 can just be told apart, side by side."""
+    points = lab(colors, cones)
+    return min(np.linalg.norm(a - b) for a, b in itertools.combinations(points, 2))
+
+
+@pytest.mark.parametrize("cones", WITHOUT)
+def test_the_colours_of_lines_differ_for_every_kind_of_colour_vision(cones):
+    assert nearest(zh.visualize.CYCLE, cones) > 10
+    negative, positive = zh.visualize.COLORS["negative"], zh.visualize.COLORS["positive"]
+    assert nearest([negative, positive, "#FFFFFF"], cones) > 25
+
+
+def test_red_and_green_would_not_pass():
+    assert nearest(["#D62728", "#2CA02C"], "nothing") > 60
+    assert nearest(["#A05A28", "#6E7A28"], "green cones") < 15
+
+
+def test_every_figure_is_drawn_in_the_style_of_the_course():
+    """Nothing but `visualize.style` makes figures with pyplot or sets matplotlib's parameters."""
+    makers = re.compile(r"\bplt\.|pyplot|rcParams|style\.use\(")
+    found = []
+    for pattern in ("zerohero/**/*.py", "experiments/*.py", "benchmarks/*.py", "tools/*.py", "*/*.ipynb"):
+        for path in ROOT.glob(pattern):
+            name = path.relative_to(ROOT).as_posix()
+            if name.split("/")[0] in {"notebooks", "solutions", "exercises"}:
+                cells = json.loads(path.read_text("utf-8"))["cells"]
+                text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+            else:
+                text = path.read_text("utf-8") if path.suffix == ".py" else ""
+            if makers.search(text) and name != "zerohero/visualize/style.py":
+                found.append(name)
+    assert found == []
 
 
 # --- dead links ---------------------------------------------------------------------------------------------------

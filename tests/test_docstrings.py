@@ -93,7 +93,7 @@ def _examples():
     return {
         f"{module}.{name}".removeprefix("zerohero."): ">>>" in (inspect.getdoc(value) or "")
         for module, name, value in public_names.public_names()
-        if inspect.isclass(value) or inspect.isroutine(value) or isinstance(value, Operation)
+        if inspect.isclass(value) or public_names.is_function(value)
     }
 
 

@@ -89,7 +89,7 @@ def times_page() -> str:
         "# Times",
         "In minutes, from the heads of the lectures, the headings of their parts and the cards of the tasks. They are "
         "estimates for somebody who predicts before running; no class was timed.",
-        "| lecture | lecture | exercise |\n| --- | --- | --- |\n" + "\n".join(rows),
+        "| | lecture | exercise |\n| --- | --- | --- |\n" + "\n".join(rows),
         *parts,
     )
 
@@ -126,14 +126,14 @@ def reference_pages() -> dict[str, str]:
 
 
 def _module_page(module: str, names: list[tuple[str, Any]]) -> str:
-    blocks = [f".. automodule:: {module}\n   :no-members:\n"]
+    blocks = [f".. automodule:: {module}\n   :no-members:\n\n.. py:currentmodule:: {module}\n"]
     for name, value in names:
-        if isinstance(value, type):  # matplotlib gives each of its classes a `set` of its own
-            blocks.append(f".. autoclass:: {module}.{name}\n   :members:\n   :exclude-members: set\n")
-        elif callable(value):
-            blocks.append(f".. autofunction:: {module}.{name}\n")
+        if isinstance(value, type):  # what matplotlib says of its own methods stays with matplotlib
+            blocks.append(f".. autoclass:: {name}\n   :members:\n   :exclude-members: set, draw\n")
+        elif public_names.is_function(value):
+            blocks.append(f".. autofunction:: {name}\n")
         else:
-            blocks.append(f".. py:data:: {module}.{name}\n\n   {public_names.first_line(module, name, value)}\n")
+            blocks.append(f".. py:data:: {name}\n\n   {public_names.first_line(module, name, value)}\n")
     return f"# {module}\n\n```{{eval-rst}}\n" + "\n".join(blocks) + "```\n"
 
 

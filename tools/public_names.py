@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import zerohero
-from zerohero.operation import Gradient
+from zerohero.operation import Gradient, Operation
 
 # Packages whose files are rooms of their own: what is public there is found file by file.
 OPEN = {"models", "ops"}
@@ -68,6 +68,11 @@ def public_names() -> Iterator[tuple[str, str, Any]]:
             yield door, name, value
 
 
+def is_function(value: Any) -> bool:
+    """Whether it is called with arguments for what it returns: a function or an operation."""
+    return inspect.isroutine(value) or isinstance(value, Operation)
+
+
 def first_line(module: str, name: str, value: Any) -> str:
     """Return the first sentence of what a public object says of itself; a constant says it in the comment above it.
 
@@ -76,7 +81,7 @@ def first_line(module: str, name: str, value: Any) -> str:
     >>> first_line("zerohero.limits", "PARTS", {})
     'Rows of the 25×25 faces of `datasets.load("faces")` that hold each part: bands of five rows, one below the other.'
     """
-    if callable(value):
+    if inspect.isclass(value) or is_function(value):
         return (inspect.getdoc(value) or "").split("\n\n")[0].replace("\n", " ")
     folder = Path(import_module(module).__file__ or "").parent
     for file in sorted(folder.glob("*.py")):

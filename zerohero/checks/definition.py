@@ -167,7 +167,7 @@ class Task:
 
     @property
     def folded_hints(self) -> str:
-        """The hints as the notebook shows them: HTML that folds open one by one, a line each."""
+        """The hints as the notebook shows them, HTML that folds open one by one, a line each."""
         summaries = (f"<summary>Hint {i + 1} of {len(self.hints)}</summary>" for i in range(len(self.hints)))
         return "\n".join(f"<details>{s}{as_html(hint)}</details>" for s, hint in zip(summaries, self.hints))
 

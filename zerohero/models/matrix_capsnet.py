@@ -56,7 +56,7 @@ class MatrixCapsNet(nn.Module):
 
     @property
     def margin(self) -> float:
-        """The spread loss's now: from 0.2 it grows evenly to 0.9, in `margin_steps` steps."""
+        """The spread loss's now; from 0.2 it grows evenly to 0.9, in `margin_steps` steps."""
         low, high = MARGINS
         return low + (high - low) * min(1.0, float(self.steps[0]) / self.margin_steps)
 

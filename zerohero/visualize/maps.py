@@ -342,7 +342,7 @@ class Maximal:
 
     @property
     def patches(self) -> list[np.ndarray]:
-        """The boxes, cut out of the images: (C, height, width) each."""
+        """The boxes, cut out of the images, each (C, height, width)."""
         cuts = zip(self.images, self.boxes)
         return [img[:, top : top + height, left : left + width] for img, (top, left, height, width) in cuts]
 
