@@ -8,7 +8,7 @@ BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip --disable-pip-version-check install --no-build-isolation -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all docs notebooks exercises format clean distclean
+.PHONY: help lab test test-all browser docs notebooks exercises format clean distclean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -21,6 +21,9 @@ test: $(VENV)/.test ## run every test but the slow ones (PARTS="lint unit onnx l
 
 test-all: $(VENV)/.test ## run the slow ones too
 	@$(BIN)/python tools/run_tests.py --slow $(PARTS)
+
+browser: $(VENV)/.browser ## work through lectures and an exercise in Chromium (pictures: build/browser)
+	@$(BIN)/python -m pytest -m browser tests/test_browser.py
 
 docs: $(VENV)/.docs ## build the book: docs/_build/html/index.html
 	@$(BIN)/python tools/book.py
@@ -65,4 +68,9 @@ $(VENV)/.test: $(VENV)/.lab
 $(VENV)/.docs: $(VENV)/.lab
 	@echo "zerohero: installing what the book needs into $(VENV)"
 	@$(PIP) -e ".[course,docs]"
+	@touch $@
+
+$(VENV)/.browser: $(VENV)/.lab
+	@echo "zerohero: installing Playwright into $(VENV); Chromium is yours to install"
+	@$(PIP) -e ".[course,test,e2e]"
 	@touch $@
