@@ -193,7 +193,7 @@ def made(model: zh.nn.Module) -> dict:
     images, best = {}, model.scores(np.stack([photograph(name) for name in ("coffee", "chelsea", "coins", "rocket")]))
     for number, name in MADE.items():
         images[name] = visualize.maximize_activation(
-            model, None, number, shape=(3, 112, 112), steps=80, lr=0.02, total_variation=200.0, jitter=4, progress=False
+            model, None, number, shape=(3, 112, 112), steps=80, lr=0.02, total_variation=4e4, jitter=4, progress=False
         )
     fig = visualize.syntheses(images, columns=4, title="Made for four classes; the score reached")
     scores = {name: round(each.history[-1], 1) for name, each in images.items()}

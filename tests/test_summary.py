@@ -122,6 +122,34 @@ def test_the_receptive_field_is_what_a_value_really_depends_on(name):
         assert reached[-1] - reached[0] + 1 == row.receptive_field[axis]
 
 
+@pytest.mark.parametrize("name", MEASURED)
+def test_a_window_begins_and_ends_where_the_dependence_of_a_value_does(name):
+    """The same NaN, for the values in two corners and in the middle of the last map: windows say which rows reach.
+
+    In the last corner a window may end later: with padding inside, or rows that a pooling leaves over, less is there.
+    """
+    model, side = MEASURED[name]().eval(), 40
+    summary = model.summary((1, 1, side, side))
+    window = summary.windows[""]  # of the model's own output
+    for axis in (0, 1):
+        images = np.zeros((side, 1, side, side), np.float32)
+        for i in range(side):
+            images[(i, 0, i) if axis == 0 else (i, 0, slice(None), i)] = np.nan
+        with np.errstate(all="ignore"), zh.no_grad():
+            maps = model(Tensor(images)).data.sum(1)
+        for row, column in ((0, 0), (maps.shape[1] // 2, maps.shape[2] // 2), (maps.shape[1] - 1, maps.shape[2] - 1)):
+            begin, length = window.at(row, column)[axis], window.at(row, column)[2 + axis]
+            reached = np.flatnonzero(np.isnan(maps[:, row, column]))
+            assert reached[0] == max(begin, 0) and reached[-1] < begin + length
+            assert reached[-1] + 1 == min(begin + length, side) or row == maps.shape[1] - 1
+
+
+def test_layers_whose_values_have_no_place_have_no_window():
+    windows = models.create("lenet5").summary((1, 1, 28, 28)).windows
+    assert windows["conv1"].at(3, 4) == (1, 2, 5, 5)
+    assert windows["fc1"] is None
+
+
 def test_a_receptive_field_ends_where_values_lose_their_place():
     rows = {row.name: row for row in models.create("lenet5").summary((1, 1, 28, 28))}
     assert rows["conv2"].receptive_field == (14, 14)

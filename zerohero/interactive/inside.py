@@ -104,6 +104,7 @@ class _ChannelPage:
         (self.largest,) = self.last.plot([], [], ".", color=COLORS["positive"])
         (self.here,) = self.last.plot([], [], "o", color=COLORS["highlight"], ms=9)
         self.last.set(xlabel="channel", ylabel="largest activation", xlim=(0, 1), ylim=(0, 1), title="all of the layer")
+        self.last.locator_params(axis="x", integer=True)
         _settle(self.fig)
 
     @styled
