@@ -94,6 +94,20 @@ def test_the_guided_gradient_stops_at_silent_units_and_at_negative_gradients(sma
     np.testing.assert_allclose(visualize.input_gradient(small, image, 1, rule="guided"), expected, atol=1e-6)
 
 
+def test_the_deconvnet_goes_on_at_silent_units_and_stops_negative_gradients(rng):
+    zh.seed(2)
+    first, second = nn.Conv2d(1, 3, 3), nn.Conv2d(3, 2, 3)
+    model, image = nn.Sequential(first, nn.ReLU(), second), rng.random((1, 9, 8)).astype(np.float32)
+    y, maps = visualize.activations(model, image, "1"), visualize.activations(model, image, "2")
+    one = np.zeros_like(maps)
+    one[1].flat[maps[1].argmax()] = 1
+    back = zh.conv_transpose2d(one[None], second.weight.data)
+    assert (back * (y > 0) < 0).any() and (back * (y <= 0) > 0).any()  # both rules of a ReLU are asked
+    expected = zh.conv_transpose2d(np.maximum(back, 0), first.weight.data)[0]
+    found = visualize.input_gradient(model, image, rule="deconvnet", layer="2", channel=1)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_occlusion_can_ask_for_the_probability_and_cover_with_a_number(small, rng):
     image = rng.random((2, 9, 8)).astype(np.float32)
     found = visualize.occlusion(small, image, 2, size=8, stride=8, fill=0.25, of="probability")
