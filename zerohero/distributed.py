@@ -93,9 +93,21 @@ def join() -> Ranks | None:
                 'install it (pip install "zerohero[torch]"), or start a single process'
             ) from None
         if not torch.distributed.is_initialized():
-            torch.distributed.init_process_group("gloo")
+            store, rank, size = next(torch.distributed.rendezvous("env://"))
+            torch.distributed.init_process_group("gloo", store=_fresh(store, torch), rank=rank, world_size=size)
         _ranks = Ranks(torch.distributed.get_rank(), torch.distributed.get_world_size(), torch)
     return _ranks
+
+
+def _fresh(store: Any, torch: Any) -> Any:
+    """The place where ranks leave their addresses, without those of ranks that died before a restart.
+
+    `torchrun` keeps one store through all restarts, and whoever reads a dead rank's address there waits for it forever.
+    Between several machines the restarts aren't counted alike, so there the store stays as it is (docs/scaling.md).
+    """
+    if os.environ.get("LOCAL_WORLD_SIZE") != os.environ["WORLD_SIZE"]:
+        return store
+    return torch.distributed.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 def leave() -> None:
