@@ -97,6 +97,15 @@ def columns(images, first, second, height):
 
 
 @swap_bands.misconception(
+    "channels instead of rows",
+    "You take your bands from axis 1, the channels. In (N, C, H, W) rows are axis 2, so one more `:` comes first: "
+    "`images[:, :, first:first + height]`.",
+)
+def channels(images, first, second, height):
+    return _swapped(images, *(np.s_[:, place : place + height] for place in (first, second)))
+
+
+@swap_bands.misconception(
     "bands a row short",
     "Your bands are a row too short. A slice leaves its end out: `first:first + height` has `height` rows.",
 )
@@ -252,7 +261,8 @@ def clipped_above(images, gradient, epsilon):
 
 @fgsm_step.misconception(
     "not clipped",
-    "Your pixels are cut at 0 but not at 1. Both ends of the range count: `np.clip(..., 0, 1)`.",
+    "Your pixels are cut at 0 but not at 1 (as clipping to 255 would do). Both ends of the range count: "
+    "`np.clip(..., 0, 1)`.",
 )
 def clipped_below(images, gradient, epsilon):
     return np.maximum(images + epsilon * np.sign(gradient), 0)
@@ -333,6 +343,41 @@ def zero_goes_down(images, gradient, epsilon):
 )
 def all_up(images, gradient, epsilon):
     return np.clip(images + epsilon * np.abs(np.sign(gradient)), 0, 1)
+
+
+@fgsm_step.misconception(
+    "absolute value instead of sign",
+    "You step by ε times the *absolute value* of the gradient: all pixels go up, and each by another amount. The sign "
+    "is what is left when the size is taken away: `np.sign(gradient)`, +1, −1 or 0.",
+)
+def absolute_gradient(images, gradient, epsilon):
+    return np.clip(images + epsilon * np.abs(gradient), 0, 1)
+
+
+@fgsm_step.misconception(
+    "absolute value instead of sign",
+    "Two things: you step by ε times the *absolute value* of the gradient instead of its sign, and pixels leave the "
+    "range from 0 to 1.",
+)
+def absolute_gradient_unclipped(images, gradient, epsilon):
+    return images + epsilon * np.abs(gradient)
+
+
+@fgsm_step.misconception(
+    "ε divided by 255",
+    "Your step is 255 times too small: you divide `epsilon` by 255. That is right for pixels from 0 to 255; these go "
+    "from 0 to 1, and so does ε.",
+)
+def epsilon_of_bytes(images, gradient, epsilon):
+    return _stepped(images, gradient, epsilon / 255)
+
+
+@fgsm_step.misconception(
+    "ε divided by 255",
+    "You divide the images by 255 first. These pixels go from 0 to 1 already: such an image is nearly black.",
+)
+def images_of_bytes(images, gradient, epsilon):
+    return _stepped(images / 255, gradient, epsilon)
 
 
 @fgsm_step.misconception(
@@ -1091,10 +1136,29 @@ def down_and_right_exchanged(layer, images, down, right, border):
     "Your pixels that leave on one side come in on the other, as `np.roll` does. Use `shifted`, which brings in zeros.",
 )
 def rolled(layer, images, down, right, border):
-    def roll(x, down, right):
-        return np.roll(x, (down, right), axis=(2, 3))
+    return _error(layer, images, down, right, border, shift=_rolled, then=lambda y: _rolled(y, down, right))
 
-    return _error(layer, images, down, right, border, shift=roll, then=lambda y: roll(y, down, right))
+
+def _rolled(images, down, right):
+    return np.roll(images, (down, right), axis=(2, 3))
+
+
+@equivariance_error.misconception(
+    "pixels wrap around",
+    "You move the images with `np.roll`: what leaves on one side comes in on the other. Use `shifted`, which brings in "
+    "zeros.",
+)
+def images_rolled(layer, images, down, right, border):
+    return _error(layer, images, down, right, border, shift=_rolled)
+
+
+@equivariance_error.misconception(
+    "pixels wrap around",
+    "You move the outputs with `np.roll`: what leaves on one side comes in on the other. Use `shifted`, which brings "
+    "in zeros.",
+)
+def outputs_rolled(layer, images, down, right, border):
+    return _error(layer, images, down, right, border, then=lambda y: _rolled(y, down, right))
 
 
 @equivariance_error.misconception(
