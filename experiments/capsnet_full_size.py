@@ -6,7 +6,7 @@ the test images are read once, after its last step.
 
 import os
 
-from recording import Recording, arguments, device, history
+from recording import Recording, arguments, device, forget, history
 
 import zerohero as zh
 from zerohero import datasets, models, optim, training
@@ -16,12 +16,13 @@ AUGMENT = training.Augmentation(shift=2)
 
 
 def main() -> None:
-    options = arguments(__doc__, epochs=50, choosing=12, seeds=3, batch_size=128, images=60_000)
+    options = arguments(__doc__, epochs=50, choosing=12, seeds=3, batch_size=128, images=60_000, test_images=10_000)
     if device(options) == "cupy":
         os.environ.setdefault("CUPY_TF32", "1")  # products on the tensor cores
     else:
         zh.use_backend(options.backend)
     train, test = datasets.load("mnist", "train"), datasets.load("mnist", "test")
+    test = test[: options.test_images]
     if options.images < len(train):
         train = train.split(options.images / len(train), seed=0)[0]
     held_out, rest = train.split(1 / 6, seed=0)
@@ -37,12 +38,16 @@ def main() -> None:
         return model, curves
 
     def choose(preset: str, lr: float) -> dict:
-        model, curves = learn(preset, lr, options.choosing, rest, seed=0)
+        checkpoint = recording.checkpoint(chosen="no", preset=preset, lr=lr)
+        model, curves = learn(preset, lr, options.choosing, rest, seed=0, checkpoint=checkpoint)
+        forget(checkpoint)
         return {"held_out_accuracy": training.evaluate(model, held_out).accuracy, "curves": history(curves)}
 
     def final(preset: str, lr: float, seed: int) -> dict:
-        model, curves = learn(preset, lr, options.epochs, train, seed)
+        checkpoint = recording.checkpoint(preset=preset, lr=lr, seed=seed)
+        model, curves = learn(preset, lr, options.epochs, train, seed, checkpoint=checkpoint)
         found = training.evaluate(model, test)
+        forget(checkpoint)
         wrong = int((found.predictions != test.labels).sum())
         return {"wrong": wrong, "error_percent": 100 * wrong / len(test), "curves": history(curves)}
 

@@ -1,7 +1,7 @@
 """Do deeper networks learn worse, and do shortcuts mend it? ResNet-20 and -56, with and without shortcuts."""
 
 from photographs import cifar10
-from recording import Recording, arguments, device, history
+from recording import Recording, arguments, device, forget, history
 
 import zerohero as zh
 from zerohero import models, optim, training
@@ -22,7 +22,7 @@ def main() -> None:
             optimizer=optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4), schedule="one-cycle",
             augment=training.Augmentation(shift=4, flip=True), checkpoint=checkpoint,
         )  # fmt: skip
-        checkpoint.unlink()
+        forget(checkpoint)
         return {"curves": history(curves), "parameters": model.num_parameters()}
 
     for depth in (20, 56):

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from zerohero import diagnosis
+from zerohero.checkpoints import previous_of
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(os.environ.get("ZEROHERO_RESULTS") or Path(__file__).parent / "results")
 
 
 class Recording:
@@ -61,7 +62,7 @@ class Recording:
         return each
 
     def checkpoint(self, **variant: Any) -> Path:
-        """Where a long training of a variant keeps its checkpoint (git-ignored); to be deleted once it is measured."""
+        """Where a long training of a variant keeps its checkpoint (git-ignored); `forget` it once it is measured."""
         words = [self.path.stem, *(f"{name}-{value}" for name, value in variant.items())]
         folder = self.path.parent.parent / "runs"
         folder.mkdir(parents=True, exist_ok=True)
@@ -72,6 +73,12 @@ class Recording:
         draft = self.path.with_suffix(".json.part")
         draft.write_text(json.dumps(self.content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         os.replace(draft, self.path)
+
+
+def forget(checkpoint: Path) -> None:
+    """Delete a checkpoint whose training is measured, and the one before it, from which a training would go on, too."""
+    for path in (checkpoint, previous_of(checkpoint)):
+        path.unlink(missing_ok=True)
 
 
 def arguments(question: str | None, **defaults: int | str) -> argparse.Namespace:
