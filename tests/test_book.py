@@ -297,6 +297,10 @@ def test_the_readmes_results_are_those_of_cards_and_recordings():
     results = [cells[1] for cells in rows(table, 3)]
     assert len(results) == 6
     assert set(results) <= recorded, set(results) - recorded
+    others = sorted((ROOT / "experiments" / "cards").glob("capsnet_mnist_*.json"))
+    seeds = [ROOT / "zerohero" / "weights" / "capsnet_mnist.json", *others]
+    mean = np.mean([100 * json.loads(path.read_text("utf-8"))["test"]["accuracy"] for path in seeds])
+    assert len(seeds) == 3 and f"the mean of three seeds is {mean:.2f} %" in table
 
 
 def test_the_readmes_picture_is_small_and_described_as_the_command_that_draws_it_does():

@@ -43,8 +43,8 @@ def lay_out() -> None:
 
 def documents() -> list[Path]:
     """Return the committed pages of the book."""
-    names = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/RESULTS.md", "experiments/README.md")
-    patterns = ("notebooks/*.ipynb", "exercises/*.ipynb", "docs/*.md")
+    names = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/RESULTS.md")
+    patterns = ("experiments/*.md", "notebooks/*.ipynb", "exercises/*.ipynb", "docs/*.md")
     return [ROOT / name for name in names] + [path for pattern in patterns for path in sorted(ROOT.glob(pattern))]
 
 
