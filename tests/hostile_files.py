@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import copy
 import gzip
 import io
 import json
@@ -102,23 +103,25 @@ def strange_json(value: Any, dice: random.Random) -> bytes:
     hostile = [0, -1, 1.5, 10**12, 2**63, 2**64, 10**400, float("nan"), float("inf"), None, True, "", "x" * 3000,
                [], {}, deep,
                "\x1b[31m\n\0", "../../x", [10**6] * 2, [2**32, 2**32], "I64", "F64", "BF16", "O", {"a": 1}]  # fmt: skip
+    root = {"": value}
     for _ in range(dice.choice((1, 1, 2, 3))):
-        holder, key = {"": value}, ""
-        while isinstance(holder[key], (dict, list)) and holder[key] and dice.random() < 0.8:
+        holder: Any = root
+        key: Any = ""
+        while isinstance(holder[key], (dict, list)) and holder[key]:
+            if dice.random() < 0.2:
+                break
             holder = holder[key]
             key = dice.choice(list(holder) if isinstance(holder, dict) else range(len(holder)))
         way = dice.random()
-        if way < 0.7:
-            replaced = dice.choice(hostile)
-            if isinstance(holder[key], int) and not isinstance(holder[key], bool) and dice.random() < 0.5:
-                replaced = holder[key] + dice.choice((-1, 1, 8))
-            holder[key] = replaced
-        elif way < 0.85 and isinstance(holder, dict) and key:
+        if way < 0.7 or holder is root:
+            old, new = holder[key], copy.deepcopy(dice.choice(hostile))
+            near = isinstance(old, int) and not isinstance(old, bool) and dice.random() < 0.5
+            holder[key] = old + dice.choice((-1, 1, 8)) if near else new
+        elif way < 0.85 and isinstance(holder, dict):
             holder[dice.choice(("x", "", "weight", "x" * 3000, "\x1b[31m\n"))] = holder.pop(key)
-        elif key != "" and holder:
+        else:
             del holder[key]
-        value = holder[""] if "" in holder and len(holder) == 1 else value
-    return json.dumps(value).replace(f'"{deep}"', "[" * 5000 + "]" * 5000).encode()
+    return json.dumps(root[""]).replace(f'"{deep}"', "[" * 5000 + "]" * 5000).encode()
 
 
 def strange_safetensors(data: bytes, dice: random.Random, others: list[bytes]) -> bytes:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import zerohero as zh
-from zerohero import checkpoints, datasets, nn, optim, training
+from zerohero import datasets, nn, optim, training
 from zerohero.checkpoints import load_checkpoint, previous_of, read_arrays, write_arrays
 from zerohero.training import Augmentation
 
@@ -415,19 +415,6 @@ def test_a_training_killed_again_and_again_ends_where_an_unbroken_one_does(tmp_p
     unbroken, resumed = (read_arrays(tmp_path / f"{name}-result.safetensors") for name in ("unbroken", "run"))
     assert equal(unbroken[0], resumed[0])
     assert unbroken[1] == resumed[1]
-
-
-def test_nothing_is_read_or_written_with_pickle():
-    source = "".join(path.read_text() for path in (checkpoints_folder()).rglob("*.py"))
-    source = source.replace('torch.load(file, map_location="cpu", weights_only=True)', "")  # runs nothing
-    for word in ("import pickle", "pickle.load", "torch.load", "allow_pickle=True", "joblib", "marshal"):
-        assert word not in source, word
-
-
-def checkpoints_folder():
-    from pathlib import Path
-
-    return Path(checkpoints.__file__).parent
 
 
 def test_a_killed_write_leaves_at_most_a_hidden_file(tmp_path):

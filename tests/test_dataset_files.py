@@ -1,5 +1,6 @@
 """Files of data sets: found, fetched from a server that may lie, unpacked, and refused when damaged."""
 
+import errno
 import gzip
 import hashlib
 import http.server
@@ -7,6 +8,8 @@ import io
 import lzma
 import os
 import struct
+import subprocess
+import sys
 import tarfile
 import threading
 import tracemalloc
@@ -634,6 +637,101 @@ def test_a_damaged_file_in_the_data_folder_is_left_to_its_owner(server, folders,
     with pytest.raises(ValueError, match="is damaged or another file"):
         datasets.load("mnist")
     assert server.asked == [] and (folders[0] / "mnist" / "train-images-idx3-ubyte.gz").read_bytes() == b"half of it"
+
+
+def test_a_file_that_is_damaged_after_it_was_loaded_is_noticed(server, folders, monkeypatch):
+    monkeypatch.setattr(mnist, "FAMILY", family(CONTENTS, [serve(server, "good", CONTENTS)]))
+    assert len(datasets.load("mnist")) == 20
+    path = folders[1] / "mnist" / "train-images-idx3-ubyte.gz"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte.gz is damaged"):
+        datasets.load("mnist", download=False)
+    assert len(datasets.load("mnist")) == 20 and path.read_bytes() == CONTENTS[path.name]
+
+
+def test_a_damaged_file_that_cannot_be_fetched_anew_is_called_damaged_and_not_missing(folders, monkeypatch):
+    monkeypatch.setattr(mnist, "FAMILY", family(CONTENTS, ["http://127.0.0.1:9/"]))
+    put(folders[1] / "mnist", CONTENTS | {"train-images-idx3-ubyte.gz": b"half of it"})
+    with pytest.raises(ConnectionError, match=r"ubyte.gz is damaged .* could not be downloaded") as caught:
+        datasets.load("mnist")
+    assert "neither in" not in str(caught.value)
+    assert in_cache(folders[1]) == sorted(CONTENTS)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_disk_that_fills_leaves_nothing_and_says_what_to_do(server, folders, monkeypatch, number):
+    monkeypatch.setattr(mnist, "FAMILY", family(CONTENTS, [serve(server, "good", CONTENTS)] * 2))
+    room = [5000]
+    write = files._Limited.write
+
+    def fills(self, data):
+        room[0] -= len(data)
+        if room[0] < 0:
+            raise OSError(number, os.strerror(number))
+        return write(self, data)
+
+    monkeypatch.setattr(files._Limited, "write", fills)
+    with pytest.raises(OSError, match=r"could not be written .* make room there, or set ZEROHERO_CACHE") as caught:
+        datasets.load("mnist")
+    assert caught.value.errno == number and os.strerror(number) in str(caught.value)
+    assert in_cache(folders[1]) == [] and len(server.asked) == 1  # another site would not help
+
+
+ELSEWHERE = """
+import os, resource, sys
+from zerohero.datasets.files import Remote, fetch
+url, size, digest, room, times = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+if room:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+children = []
+for _ in range(times):
+    children.append(os.fork())
+    if not children[-1]:
+        try:
+            fetch(Remote("folder", "file", size, digest, (url,)))
+            os._exit(0)
+        except OSError as error:
+            print(error, flush=True)
+            os._exit(3)
+sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
+"""
+
+
+def elsewhere(server, data, *, room=0, times=1):
+    """Fetch in processes of their own, at the same time; `room` is what a file may hold. Exit status and output."""
+    command = [sys.executable, "-c", ELSEWHERE, f"{server.url}/good/", len(data), sha256(data), room, times]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout
+
+
+def test_a_disk_that_is_really_full_leaves_nothing(server, folders):
+    data = bytes(range(256)) * 400
+    serve(server, "good", {"file": data})
+    status, said = elsewhere(server, data, room=50_000)
+    assert status == 3 and "could not be written (File too large); it needs 102,400 bytes" in said
+    assert in_cache(folders[1]) == []
+    assert elsewhere(server, data) == (0, "") and in_cache(folders[1]) == ["file"]
+
+
+def test_two_processes_that_fetch_at_once_get_one_good_copy(server, folders):
+    data = bytes(range(256)) * 400
+    both = threading.Barrier(2)
+
+    class Together:
+        """Half of the file goes to each; the other half when both have the first."""
+
+        def __iter__(self):
+            yield data[:50_000]
+            both.wait(60)
+            yield data[50_000:]
+
+    server.routes["/good/file"] = (len(data), Together())
+    assert elsewhere(server, data, times=2) == (0, "")
+    assert server.asked == ["/good/file"] * 2 and in_cache(folders[1]) == ["file"]
+    assert (folders[1] / "folder" / "file").read_bytes() == data
 
 
 def test_a_cache_that_cannot_be_made_is_a_sentence(server, folders, monkeypatch):

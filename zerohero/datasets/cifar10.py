@@ -138,7 +138,7 @@ def _from_archive(path: Path, names: dict[str, str]) -> list[tuple[np.ndarray, n
         with tarfile.open(path, "r:gz") as archive:
             for member in archive:
                 name = member.name.rpartition("/")[2]
-                if name in names and (stream := archive.extractfile(member)):
+                if name in names and member.isfile() and (stream := archive.extractfile(member)):
                     parts[name] = read_batch(stream, sha256=names[name])
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path} is damaged: {error}; delete it and load again") from None

@@ -84,6 +84,8 @@ def fetch(remote: Remote, *, download: bool = True) -> Path:
         If it is not here and no site could be reached.
     ValueError
         If the file here, or what the sites sent, is another one.
+    OSError
+        If it can't be written: a full disk, say. The cache is left as it was, but for a damaged file.
     """
     path = find(remote.folder, remote.name)
     cached = cache_folder() / remote.folder / remote.name
@@ -93,7 +95,8 @@ def fetch(remote: Remote, *, download: bool = True) -> Path:
             return path
     elif not download:
         raise FileNotFoundError(f"{missing(remote)}; {remedy(remote)}, or load with download=True")
-    return _download(remote, cached)
+    why = missing(remote) if path is None else f"{cached} is damaged or another file than {cached.name} should be"
+    return _download(remote, cached, why)
 
 
 def missing(remote: Remote) -> str:
@@ -134,8 +137,11 @@ class _TooLong(ValueError):
     pass
 
 
-def _download(remote: Remote, target: Path) -> Path:
-    """Try the sites in turn. Only a file of the right SHA-256 ever gets its name; nothing else is left behind."""
+def _download(remote: Remote, target: Path, why: str) -> Path:
+    """Try the sites in turn. Only a file of the right SHA-256 ever gets its name; nothing else is left behind.
+
+    `why` is the half sentence that says what is wrong without a download.
+    """
     import pooch
     import requests
 
@@ -155,14 +161,19 @@ def _download(remote: Remote, target: Path) -> Path:
             return target
         except requests.RequestException as error:
             refused.append(f"{site}: {type(error).__name__}")
+        except OSError as error:              # of this machine's disk: requests gives those of the network other names
+            failed = OSError(f"{target} could not be written ({error.strerror or error}); it needs {remote.size:,} "
+                             "bytes: make room there, or set ZEROHERO_CACHE to a folder on another disk")
+            failed.errno = error.errno
+            raise failed from None
         except ValueError as error:
             wrong.append(f"{site} {'sent more bytes' if isinstance(error, _TooLong) else 'sent another file'}")
         finally:
             logger.setLevel(level)
     if wrong:
-        raise ValueError(f"{missing(remote)}, and no download had the {remote.size:,} bytes and the SHA-256 of the "
+        raise ValueError(f"{why}, and no download had the {remote.size:,} bytes and the SHA-256 of the "
                          f"real one ({'; '.join(wrong + refused)}); try again later, or {remedy(remote)}")
-    raise ConnectionError(f"{missing(remote)}, and it could not be downloaded ({'; '.join(refused)}); "
+    raise ConnectionError(f"{why}, and it could not be downloaded ({'; '.join(refused)}); "
                           f"{remedy(remote)}")
 
 
