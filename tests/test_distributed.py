@@ -326,3 +326,21 @@ def test_the_plan_for_many_machines_computes_what_it_says():
     failed, tried = doctest.testfile(str(page), module_relative=False)
     assert tried >= 8 and not failed
     assert f"{models.create('capsnet').num_parameters():_} * 4" in page.read_text(encoding="utf-8")
+
+
+def test_the_page_on_scaling_says_what_was_measured():
+    root = WORKER.parent.parent
+    if not (root / "docs").is_dir():
+        pytest.skip("the pages lie in a checkout only")
+    page = (root / "docs" / "scaling.md").read_text(encoding="utf-8")
+    content = json.loads((root / "experiments" / "results" / "weak_scaling.json").read_text(encoding="utf-8"))
+    quiet = min(content["measurements"], key=lambda each: each["load_before"])
+    for size, each in quiet["ranks"].items():
+        assert (
+            f"| {size} | {each['step_ms']:.0f} ms | {each['processor_ms']:.0f} ms | {each['waiting_share']:.0%} "
+            f"| {each['efficiency']:.0%} |"
+        ) in page
+    assert f"load average {quiet['load_before']} before and {quiet['load_after']} after" in page
+    assert f">>> step, sent = {quiet['ranks']['1']['processor_ms'] / 1e3:.4f}, {quiet['bytes']}  #" in page
+    assert f"{quiet['bytes'] / 1e6:.1f} MB" in page and f"`{content['command']}`" in page
+    assert (root / "experiments" / "results" / "weak_scaling.png").stat().st_size < 100_000
