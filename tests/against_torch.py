@@ -108,7 +108,7 @@ def _cast(arrays, dtype):
 
 def _strided(array):
     """Every other value of a larger array, last axis backwards."""
-    larger = np.full([2 * n for n in array.shape], np.nan)
+    larger = np.full([2 * n for n in array.shape], np.nan, array.dtype)
     inside = larger[(..., *[slice(None, None, 2)] * array.ndim)]
     inside = inside[..., ::-1] if array.ndim else inside
     inside[...] = array

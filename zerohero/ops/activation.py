@@ -19,7 +19,7 @@ def relu(x):
     Returns
     -------
     array, same shape
-        At 0 the gradient is 0.
+        At 0, and where x is NaN, the gradient is 0.
 
     References
     ----------

@@ -269,14 +269,14 @@ def spread_loss(activations, labels, margin, *, reduction="mean"):
 def spread_loss_gradient(grad, activations, labels, margin, reduction):
     missing, true = _missing(activations, labels, margin)
     push = 2 * missing * expand(grad, len(activations), reduction)[..., None]
-    return push - true * push.sum(1, keepdims=True)
+    return push - np.where(true, push.sum(1, keepdims=True), 0)
 
 
 def _missing(activations, labels, margin):
     """What each rival's distance lacks, (N, J), 0 for the true class; and where the true class is."""
     true = array_module(activations).arange(activations.shape[1]) == labels[:, None]
-    gap = (activations * true).sum(1, keepdims=True) - activations
-    return np.maximum(0, margin - gap) * ~true, true
+    gap = np.where(true, activations, 0).sum(1, keepdims=True) - activations  # times 0, an infinite one would be NaN
+    return np.where(true, 0, np.maximum(0, margin - gap)), true
 
 
 # ---- parts ----------------------------------------------------------------------------------------------

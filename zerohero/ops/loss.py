@@ -129,5 +129,5 @@ def mse_loss(x, target, *, reduction="mean"):
 
 @mse_loss.gradient
 def mse_loss_gradient(grad, x, target, reduction):
-    d_x = 2 * (x - target) * expand(grad, x.size, reduction)
+    d_x = 2 * expand(grad, x.size, reduction) * (x - target)  # twice a large difference may be too large
     return d_x, -d_x

@@ -20,12 +20,14 @@ def _prepare(where: str, x, kernel_size, stride, padding, dilation, ceil_mode):
     dilation = pair(dilation, where, "dilation", least=1)
     extent = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
     padding = padding_pairs(padding, where, batch.shape[2:], (extent[0], extent[1]), stride)
-    for size, ends, window, axis in zip(batch.shape[2:], padding, extent, ("height", "width"), strict=True):
+    over = [s - 1 if ceil_mode else 0 for s in stride]  # how far a last window may hang over the edge
+    along = zip(batch.shape[2:], padding, extent, over, ("height", "width"), strict=True)
+    for size, ends, window, beyond, axis in along:
         if max(ends) >= window:
             raise ValueError(
                 f"{where}: padding needs to be smaller than the window ({window} in {axis}), got {padding}"
             )
-        if size == 0 or size + sum(ends) < window:
+        if size == 0 or size + sum(ends) + beyond < window:
             raise ValueError(
                 f"{where}: the window spans {window} in {axis}, but the padded x has only {size + sum(ends)}: "
                 f"x {x.shape}, padding {padding}"
@@ -62,7 +64,7 @@ def max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=
     Raises
     ------
     ValueError
-        If the window is larger than the padded x, or a padding is as large as the window.
+        If the window is larger than the padded x (in ceil_mode by `stride` or more), or a padding is as large as it.
 
     Examples
     --------
@@ -110,7 +112,7 @@ def avg_pool2d(x, kernel_size, *, stride=None, padding=0, ceil_mode=False, count
     Raises
     ------
     ValueError
-        If the window is larger than the padded x, or a padding is as large as the window.
+        If the window is larger than the padded x (in ceil_mode by `stride` or more), or a padding is as large as it.
 
     Examples
     --------
