@@ -26,7 +26,7 @@ from zerohero.ops.convolution import (
     conv_transpose2d_gradient,
 )
 
-DEPTH = 160  # rows of windows multiplied at once: so many of a panel fit into the first-level cache, beside weights
+DEPTH = 10_240 // REGISTER  # rows of windows multiplied at once: a panel of them fits into the first-level cache
 GROUP = 6  # panels that share a reading of the weights; so many fit into the second-level cache
 TASKS = 16  # at least so many pieces, if the work can be cut into them without cost: enough for as many threads
 
@@ -314,7 +314,7 @@ def _forward(begin, end, x, weight, bias, y, taps, starts, rows, columns, images
     area, depth, filters = rows * columns, len(taps), len(bias)
     each, positions, plane = filters // groups, images * area, image_size // groups
     cuts = (positions + together * lanes - 1) // (together * lanes)
-    wide_steps, thin_steps, thin_rows = np.arange(DEPTH) * lanes, np.arange(DEPTH), np.arange(HEIGHT) * depth
+    thin_steps, thin_rows = np.arange(DEPTH), np.arange(HEIGHT) * depth
     packed, sums = _workspace(together * pitch, x), _workspace(together * part * lanes, x)
     packed[:] = 0
     source, place = np.empty(together * lanes, np.int64), np.empty(together * lanes, np.int64)
@@ -336,12 +336,12 @@ def _forward(begin, end, x, weight, bias, y, taps, starts, rows, columns, images
                     at = first_window + p * lanes
                     if at % area + lanes <= area:  # all in one image: finished where they belong
                         multiply(y, (at // area * filters + first_filter + o) * area + at % area, area, packed,
-                                 p * pitch, wide_steps, weight, (first_filter + o) * depth + first, thin_rows, 0,
+                                 p * pitch, lanes, weight, (first_filter + o) * depth + first, thin_rows, 0,
                                  thin_steps, last - first, bias, first_filter + o, first > 0, height,
                                  WIDTH)  # fmt: skip
                     else:
                         multiply(sums, (p * some + o) * lanes, lanes, packed,
-                                 p * pitch, wide_steps, weight, (first_filter + o) * depth + first, thin_rows, 0,
+                                 p * pitch, lanes, weight, (first_filter + o) * depth + first, thin_rows, 0,
                                  thin_steps, last - first, bias, first_filter + o, first > 0, height,
                                  min(WIDTH, (count - p * lanes + register - 1) // register))  # fmt: skip
                 o += height
@@ -368,7 +368,7 @@ def _backward(begin, end, grad, weight, x, taps, starts, rows, columns, images, 
     panels = min(GROUP, (together * area + lanes - 1) // lanes)
     chunk = min(part, max(1, 96 // window))  # channels at once, to fill tiles
     most = chunk * window
-    wide_steps, thin_steps, thin_rows = np.arange(each) * lanes, np.arange(each) * depth, np.arange(HEIGHT)
+    thin_steps, thin_rows = np.arange(each) * depth, np.arange(HEIGHT)
     grad_steps, nothing = np.arange(each) * area, np.zeros(HEIGHT, x.dtype)
     packed, shares = _workspace(panels * pitch, x), _workspace(panels * most * lanes + lanes, x)
     packed[:] = 0
@@ -392,7 +392,7 @@ def _backward(begin, end, grad, weight, x, taps, starts, rows, columns, images, 
                     height = _height(some - k)
                     for p in range((count + lanes - 1) // lanes):
                         width = min(WIDTH, (count - p * lanes + register - 1) // register)
-                        multiply(shares, (p * most + k) * lanes, lanes, packed, p * pitch, wide_steps, weight,
+                        multiply(shares, (p * most + k) * lanes, lanes, packed, p * pitch, lanes, weight,
                                  group * each * depth + first + k, thin_rows, 0, thin_steps, each, nothing, 0, False,
                                  height, width)  # fmt: skip
                     k += height
@@ -423,7 +423,7 @@ def _weights(begin, end, x, grad, sums, taps, starts, rows, columns, images, gro
         result = _workspace((k1 - k0 + register) // register * register * lanes, x)
         packed[:], result[:] = 0, 0
         source, place, length = np.empty(span, np.int64), np.empty(span, np.int64), np.empty(span, np.int64)
-        wide_steps, thin_steps = np.arange(span) * lanes, np.empty(span, np.int64)
+        thin_steps = np.empty(span, np.int64)
         for piece in range(split * spans // splits, (split + 1) * spans // splits):
             at = piece * span
             count = min(span, positions - at)
@@ -440,7 +440,7 @@ def _weights(begin, end, x, grad, sums, taps, starts, rows, columns, images, gro
             k = k0
             while k < k1:
                 height = _height(k1 - k)
-                multiply(result, (k - k0) * lanes, lanes, turned, 0, wide_steps, x, group * plane, taps, k, thin_steps,
+                multiply(result, (k - k0) * lanes, lanes, turned, 0, lanes, x, group * plane, taps, k, thin_steps,
                          count, nothing, 0, True, height, width)  # fmt: skip
                 k += height
         square = np.empty(register * register, x.dtype)

@@ -16,8 +16,8 @@ from numba.extending import intrinsic
 _features = binding.get_host_cpu_features()
 REGISTER = 64 if _features.get("avx512f") else 32 if _features.get("avx") else 16  # bytes
 # A tile of sums is HEIGHT × WIDTH registers. With WIDTH for a row of the one factor it just fits into the 32 registers
-# (16, where they have 32 bytes). 5 rows and 4 are the best way to take 9, and 5 × 5 kernels leave 1 over 8 as 3 × 3 do.
-HEIGHTS, WIDTH = ((5, 4, 2, 1), 2) if REGISTER == 32 else ((8, 5, 4, 2, 1), 3)
+# (16, where they have 32 bytes: 12 sums, 2 of that row, 1 of the other factor). 5 rows and 4 are the best way to take 9.
+HEIGHTS, WIDTH = ((6, 5, 4, 2, 1), 2) if REGISTER == 32 else ((8, 5, 4, 2, 1), 3)
 HEIGHT = HEIGHTS[0]
 
 _index, _lane = ir.IntType(64), ir.IntType(32)
@@ -130,14 +130,14 @@ def transpose(write, to, to_start, to_pitch, source, source_start, source_pitch)
         write.store(row, write.at(to, to_start, write.build.mul(_index(q), to_pitch)))
 
 
-@_written(types.void, "array", N, N, "array", N, "array", "array", N, "array", N, "array", N, "array", N, types.boolean,
+@_written(types.void, "array", N, N, "array", N, N, "array", N, "array", N, "array", N, "array", N, types.boolean,
           N, N)  # fmt: skip
-def multiply(write, out, start, pitch, wide, wide_start, wide_steps, thin, thin_start, thin_rows, first_row, thin_steps,
+def multiply(write, out, start, pitch, wide, wide_start, wide_pitch, thin, thin_start, thin_rows, first_row, thin_steps,
              depth, shift, first_shift, adding, height, width):  # fmt: skip
     """out[q, :] = shift[q] + Σ_r thin[q, r] · wide[r, :] for `height` (of HEIGHTS) rows and `width` registers.
 
     If adding, the sum goes on from out[q, :] instead of shift[first_shift + q]. out[q, 0] lies at start + q · pitch
-    and wide[r, 0] at wide_start + wide_steps[r]; thin[q, r] lies at thin_start + thin_rows[first_row + q] +
+    and wide[r, 0] at wide_start + r · wide_pitch; thin[q, r] lies at thin_start + thin_rows[first_row + q] +
     thin_steps[r], wherever that is: so windows of an image can be read where they are.
     """
     build = write.build
@@ -153,13 +153,13 @@ def multiply(write, out, start, pitch, wide, wide_start, wide_steps, thin, thin_
             for q in range(rows)
         ]
         beginnings = [write.at(thin, thin_start, build.load(write.at(thin_rows, first_row, q))) for q in range(rows)]
-        _tile(write, places, write.at(wide, wide_start), wide_steps, beginnings, thin_steps, depth,
+        _tile(write, places, write.at(wide, wide_start), wide_pitch, beginnings, thin_steps, depth,
               write.at(shift, first_shift), adding)  # fmt: skip
         build.branch(end)
     build.position_at_end(end)
 
 
-def _tile(write, places, wide, wide_steps, beginnings, thin_steps, depth, shift, adding):
+def _tile(write, places, wide, wide_pitch, beginnings, thin_steps, depth, shift, adding):
     """The loop over r for a tile of one shape: every sum is a value of its own, so LLVM gives each a register."""
     build, vector = write.build, write.vector
     tile = [(q, v) for q, row in enumerate(places) for v in range(len(row))]
@@ -191,7 +191,7 @@ def _tile(write, places, wide, wide_steps, beginnings, thin_steps, depth, shift,
     build.cbranch(build.icmp_signed("<", r, depth), body, done)
 
     build.position_at_end(body)
-    row = write.at(wide, build.load(write.at(wide_steps, r)))
+    row = write.at(wide, build.mul(r, wide_pitch))
     step = build.load(write.at(thin_steps, r))
     columns = [write.load(write.at(row, v * write.lanes)) for v in range(len(places[0]))]
     for q, beginning in enumerate(beginnings):
