@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 _features = binding.get_host_cpu_features()
 REGISTER = 64 if _features.get("avx512f") else 32 if _features.get("avx") else 16  # bytes
 # A tile of sums is HEIGHT × WIDTH registers. With WIDTH for a row of the one factor it just fits into the 32 registers
-# (16, where they have 32 bytes: 12 sums, 2 of that row, 1 of the other factor). 5 rows and 4 are the best way to take 9.
+# (16, where they have 32 bytes: 12 sums, 2 of that row, 1 of the other factor). 5 rows and 4 are best to take 9.
 HEIGHTS, WIDTH = ((6, 5, 4, 2, 1), 2) if REGISTER == 32 else ((8, 5, 4, 2, 1), 3)
 HEIGHT = HEIGHTS[0]
 
