@@ -60,7 +60,7 @@ def cifar_source(recording: Recording, options):
 
     def learn(source_for: str) -> dict:
         curves = training.fit(
-            model, train, epochs=options.source_epochs, batch_size=options.batch_size, seed=0, schedule="one-cycle",
+            model, train, epochs=options.source_epochs, batch_size=64, seed=0, schedule="one-cycle",
             optimizer=optim.Adam(model.parameters(), lr=3e-3), progress=False,
             augment=training.Augmentation(shift=4, flip=True), checkpoint=recording.checkpoint(source=source_for),
         )  # fmt: skip
