@@ -25,6 +25,15 @@ MATHJAX = """window.MathJax = {"HTML-CSS": {
     availableFonts: ["STIX-Web"], preferredFont: "STIX-Web", webFont: "STIX-Web", imageFont: null}}"""
 CHROMIUM = ["--no-sandbox", "--allow-file-access-from-files"]
 
+# What every kernel of ours runs first. The exceptions are deprecations that neither a notebook nor zerohero calls for:
+# of a package by another package, for their authors to mend.
+WARNINGS = """import warnings
+warnings.simplefilter("error")
+for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+    warnings.filterwarnings("ignore", category=kind, module=r"(?!zerohero|__main__)")
+del warnings, kind
+"""
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, help=__doc__)
 Files = Annotated[list[Path], typer.Argument(help="Notebooks, *.ipynb.", exists=True, dir_okay=False)]
 
@@ -64,9 +73,14 @@ def reader_environment(empty: Path) -> dict[str, str]:
     """Return the environment in which the notebooks are run, here and in the tests.
 
     Whatever data sets this machine has, a notebook finds none: what it shows is what every reader sees. One
-    thread, because the order of sums, and with it the last digit, depends on how many there are.
+    thread, because the order of sums, and with it the last digit, depends on how many there are. A warning is an
+    error: a reader who meets one stops to wonder.
     """
+    startup = empty / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True, exist_ok=True)
+    (startup / "00-warnings.py").write_text(WARNINGS, encoding="utf-8")
     return {
+        "IPYTHONDIR": str(empty / "ipython"),
         "PYTHONHASHSEED": "0",  # the order of a set that is printed
         "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this Python, not one that the user installed
         "OMP_NUM_THREADS": "1",

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
+import no_network
 import notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -147,7 +148,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all if none is named")
     parser.add_argument("--slow", action="store_true", help="with the tests marked slow")
+    parser.add_argument("--offline", action="store_true", help="in a network that has nothing but loopback (Linux)")
     arguments = parser.parse_args()
+    if arguments.offline:
+        again = [each for each in sys.argv if each != "--offline"]
+        line = no_network.command([PYTHON, *again])
+        os.execvp(line[0], line)
     unknown = [part for part in arguments.parts if part not in PARTS]
     if unknown:
         parser.error(f"no part is called {', '.join(unknown)}; there are {', '.join(PARTS)}")
