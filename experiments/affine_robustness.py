@@ -47,7 +47,7 @@ def main() -> None:
     rates = {network: chosen_rate(recording, network, functools.partial(create, network), seen, unseen, options,
                                   epochs=options.search_epochs) for network in lengths}
     trainings = [(epochs, network) for network, each in lengths.items() for epochs in each]
-    for (epochs, network), seed in itertools.product(sorted(trainings, reverse=True), range(options.seeds)):
+    for (epochs, network), seed in itertools.product(sorted(trainings), range(options.seeds)):
         recording.measure(measure, network=network, epochs=epochs, seed=seed)
 
 

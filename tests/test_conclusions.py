@@ -43,16 +43,35 @@ def overlapping(content):
 
 
 def few_images(content):
-    return [f"{name}: {shares(of(content, network=name.lower(), images=5))}" for name in ("CapsNet", "CNN")]
+    sizes = sorted({m["variant"]["images"] for m in content["measurements"] if "images" in m["variant"]})
+    return [
+        f"{name}, {images} of each: {shares(of(content, network=name.lower(), images=images))}"
+        for images in sizes
+        for name in ("CapsNet", "CNN")
+    ]
 
 
 def affine(content):
-    lines = []
-    for name in ("CapsNet", "CNN"):
-        runs = of(content, network=name.lower())
-        for what in ("clean", "affine"):
-            lines.append(f"{name} {what} " + ", ".join(f"{100 * m[what][-1]:.1f}" for m in runs) + " %")
-    return lines
+    """Where each training first reaches the clean accuracy that all reach, between two looks; and the difference."""
+    runs = {name: of(content, network=name.lower()) for name in ("CapsNet", "CNN")}
+    common = min(m["clean"][-1] for each in runs.values() for m in each)
+    lines, at = [], {}
+    for name, each in runs.items():
+        at[name] = [np.interp(common, np.maximum.accumulate(m["clean"]), m["affine"]) for m in each]
+        ends = ", ".join(f"{100 * m['clean'][-1]:.1f}" for m in each)
+        robust = ", ".join(f"{100 * share:.1f}" for share in at[name])
+        lines.append(f"{name} clean {ends} %; at {100 * common:.1f} % affine {robust} %")
+    a, b = (np.array(each) for each in at.values())
+    error = np.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
+    return [*lines, f"difference {100 * (a.mean() - b.mean()):+.1f} ± {100 * error:.1f} points"]
+
+
+def reconstruction(content):
+    kinds = ("no reconstruction", "paper's weight", "authors' weight", "paper's weight, stop-gradient")
+    return [
+        f"{kind}: " + ", ".join(str(m["examples"] - m["right"]) for m in of(content, kind=kind)) + " mistakes"
+        for kind in kinds
+    ]
 
 
 def pose(content):
@@ -89,6 +108,7 @@ ROWS = {
     "multimnist": overlapping,
     "images_per_class": few_images,
     "affine_robustness": affine,
+    "reconstruction_weight": reconstruction,
     "capsule_pose": pose,
     "routing_iterations": iterations,
     "routing_alone": untrained,
