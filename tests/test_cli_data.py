@@ -50,7 +50,7 @@ def small(monkeypatch):
     }
     asked = []
 
-    def download(remote, target):
+    def download(remote, target, *rest):
         asked.append(remote.name)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(contents[remote.name])
@@ -155,7 +155,7 @@ def test_wrong_input_fetches_nothing_and_is_one_sentence(zerohero, folders, smal
 
 
 def test_a_site_out_of_reach_is_no_wrong_input(zerohero, folders, monkeypatch):
-    def unreachable(remote, target):
+    def unreachable(remote, target, *rest):
         raise ConnectionError(f"{remote.name} could not be downloaded")
 
     monkeypatch.setattr(files, "_download", unreachable)
