@@ -5,9 +5,11 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from zerohero import weights
+from zerohero import datasets, transfer, weights
+from zerohero.tensor import Tensor
 
 FOLDER = Path(__file__).parent.parent / "experiments"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the experiments lie in a checkout only")
@@ -119,3 +121,47 @@ def test_a_card_is_of_another_seed_of_shipped_weights(path):
 def test_the_command_line_has_a_number_for_each_setting(recording, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["experiment.py", "--batch-size", "7"])
     assert vars(recording.arguments("?", epochs=20, batch_size=128)) == dict(epochs=20, batch_size=7, backend="numba")
+
+
+@pytest.fixture
+def transfer_experiment(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    return importlib.import_module("transfer")
+
+
+@pytest.mark.parametrize("scores, tried, best", [
+    ([0, 5, 7, 6, 0, 0], 3, 1e-3),
+    ([0, 5, 7, 7, 6, 0], 3, 1e-3),  # of equal ones the smallest
+    ([1, 9, 7, 6, 0, 0], 4, 3e-4),  # the best was the outermost, so one more
+    ([0, 1, 2, 3, 4, 5], 5, 3e-2),
+])  # fmt: skip
+def test_transfer_looks_for_every_strategys_rate_in_the_same_way(scores, tried, best, transfer_experiment):
+    rates = transfer_experiment.RATES
+    seen = set()
+
+    def score(rate):
+        seen.add(rate)
+        return scores[rates.index(rate)]
+
+    assert transfer_experiment.best_rate(score) == best
+    assert len(seen) == tried
+
+
+@pytest.mark.parametrize("frozen", range(1, 5))
+def test_what_transfer_trains_on_kept_features_is_the_same_network(frozen, transfer_experiment):
+    source = weights.load("lenet5_mnist")
+    model, layer = transfer_experiment.prepared(source, frozen, 3)
+    images = datasets.load("digits", "test", size=28).images[:7]
+    kept = transfer.features(model, images, layer, progress=False)
+    behind = transfer_experiment.rest(model, frozen)
+    np.testing.assert_allclose(behind(Tensor(kept)).numpy(), model(Tensor(images)).numpy(), rtol=1e-4, atol=1e-5)
+    learning = {id(p) for p in model.parameters() if p.requires_grad}
+    assert learning == {id(p) for p in behind.parameters()}
+    np.testing.assert_array_equal(model.conv1.weight.data, source.conv1.weight.data)
+
+
+def test_transfers_parts_share_no_image(transfer_experiment):
+    whole = datasets.load("digits", "train")
+    pool, taken = transfer_experiment.apart(whole, 20)
+    assert not set(pool.extra["row"]) & set(taken.extra["row"])
+    assert len(pool) + len(taken) == len(whole) and (np.bincount(taken.labels) == 20).all()
