@@ -478,6 +478,8 @@ def any_conv2d(draw):
     kernels[1] = draw(whole(0, 4) | st.just(shape[1] // max(1, options["groups"])))  # or else hardly anything fits
     arrays = [normal(draw, *shape), normal(draw, *kernels)]
     why = "something is empty" if 0 in shape[1:] + kernels else None
+    if 0 in both(options["dilation"]):
+        why = "a dilation of 0, which PyTorch sometimes takes"
     return lambda *a: zh.conv2d(*a, **options), lambda *a: F.conv2d(*a, **options), arrays, why
 
 
