@@ -408,11 +408,12 @@ def start_watching() -> None:
     sys.addaudithook(_watch)
 
 
-def examine(loader: Loader, data: bytes, folder: Path) -> str:
+def examine(loader: Loader, data: bytes, folder: Path, again: bool = True) -> str:
     """Read a file: "read", "refused", or a failure, which is told after a colon.
 
     A file is read, or refused by one sentence, a ValueError or an OSError that names it. Nothing runs, and no more
-    memory is taken than twice what the file holds, and a little.
+    memory is taken than twice what the file holds, and a little. Where reading began with the import of a module of
+    this machine (PyTorch imports parts of itself when it first meets a kind of tensor), it is done once more.
     """
     global _events
     path = folder / "file.safetensors"
@@ -435,6 +436,8 @@ def examine(loader: Loader, data: bytes, folder: Path) -> str:
         events, _events = _events, None
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
+    if events and events[0].startswith("import ") and again:
+        return examine(loader, data, folder, again=False)
     if events:
         return f"failure: it brought about {events[0]}"
     dictionary = XZ_MEMORY if data.startswith(b"\xfd7z") else 0  # which xz unpacks with
