@@ -272,6 +272,15 @@ def test_a_lectures_parts_fill_the_minutes_that_its_head_promises():
         assert number == "00" or abs(added - promised) <= 10, f"lecture {number}: {added} minutes, not {promised}"
 
 
+def test_every_page_is_in_the_contents():
+    listed = re.findall(r"^(?:[^<\n]*<)?([\w/*-]+)>?$", page("index.md"), re.M)
+    for path in book.documents():
+        name = path.relative_to(ROOT).with_suffix("").as_posix()
+        assert name == "docs/index" or any(Path(name).match(pattern) for pattern in listed), name
+    for name in made_pages.made_pages():
+        assert name.startswith("api/") or name.removesuffix(".md") in listed, name
+
+
 # --- the README ---------------------------------------------------------------------------------------------------
 
 
