@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from nbclient import NotebookClient
@@ -34,8 +34,8 @@ class Reader:
         code = [each for each in notebook.cells if each.cell_type == "code"]
         notebook.cells = code[:cells]
         folder = {"metadata": {"path": str(path.resolve().parent)}}
-        limits = dict(timeout=3600, startup_timeout=600)
-        self.client = NotebookClient(notebook, kernel_name="python3", resources=folder, **limits)
+        limits: Any = dict(timeout=3600, startup_timeout=600)
+        self.client: Any = NotebookClient(notebook, kernel_name="python3", resources=folder, **limits)
         self.process, self.most, self.seconds, self.problem = 0, (0, 0), 0.0, "not finished"
         self.everybody_is_done: asyncio.Event
 
