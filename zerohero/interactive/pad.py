@@ -143,7 +143,7 @@ class DigitPad(Explorer):
 
 def stroke(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """The ink (28, 28) of a straight stroke between two places (row, column), full in its middle, soft at its edge."""
-    places = np.stack(np.indices((SIDE, SIDE)), axis=-1).astype(float)
+    places = np.moveaxis(np.indices((SIDE, SIDE)), 0, -1).astype(float)  # (28, 28, 2)
     along = end - start
     share = ((places - start) @ along / max(float(along @ along), 1e-12)).clip(0, 1)
     distance = np.linalg.norm(places - start - share[..., None] * along, axis=-1)
