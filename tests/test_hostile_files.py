@@ -167,6 +167,14 @@ def test_an_array_that_claims_more_than_its_file_has_is_refused_by_arithmetic(tm
     refused(lambda: zh.load_weights(nn.Linear(2, 1), path), r"'weight' claims shape .* but 8 bytes are there", 1 << 20)
 
 
+def test_a_header_of_many_digits_is_refused_at_once(tmp_path):
+    from zerohero.grading import exchange
+    from zerohero.npz import HEADER
+
+    line = b"{'descr': '<f4', 'fortran_order': False, 'shape': (" + b"1" * 400 + b"x), }"
+    assert HEADER.fullmatch(line) is None and exchange.HEADER.fullmatch(line) is None
+
+
 def test_an_archive_that_unpacks_to_a_thousand_times_itself_is_refused_before_it_does(tmp_path):
     bomb = npy("(10000000,)", bytes(40_000_000))
     path = archive(tmp_path / "w.npz", {"weight.npy": bomb}, zipfile.ZIP_DEFLATED)

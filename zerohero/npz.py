@@ -20,7 +20,7 @@ CHUNK = 1 << 20
 TIMES, ROOM = 100, 16 << 20
 HEADER = re.compile(
     rb"\{'descr': '([<>|]?[biuf]\d{1,2})', 'fortran_order': (True|False), "
-    rb"'shape': \(((?:\d{1,18}(?:, ?)?){0,32})\),? ?\}\s*"
+    rb"'shape': \(((?:\d{1,18}, ?){0,32}(?:\d{1,18})?)\),? ?\}\s*"
 )
 
 

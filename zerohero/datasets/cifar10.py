@@ -140,7 +140,9 @@ def _from_archive(path: Path, names: dict[str, str]) -> list[tuple[np.ndarray, n
                 name = member.name.rpartition("/")[2]
                 if name in names and member.isfile() and (stream := archive.extractfile(member)):
                     parts[name] = read_batch(stream, sha256=names[name])
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, OverflowError, ValueError) as error:
+        if "delete it" in str(error):  # a batch inside says so itself
+            raise
         raise ValueError(f"{path} is damaged: {error}; delete it and load again") from None
     if lacking := names.keys() - parts.keys():
         raise ValueError(f"{path} lacks {', '.join(sorted(lacking))}; delete it and load again")

@@ -21,7 +21,7 @@ LONGEST_STRING = 400  # bytes of an entry of a string array
 MAGIC = b"\x93NUMPY\x01\x00"
 HEADER = re.compile(
     rb"\{'descr': '([<>|][biufcU]\d{1,6})', 'fortran_order': (True|False), "
-    rb"'shape': \(((?:\d{1,18},? ?){0,32})\), \} *\n"
+    rb"'shape': \(((?:\d{1,18}, ?){0,32}(?:\d{1,18})?)\), \} *\n"
 )
 
 
