@@ -533,3 +533,9 @@ def test_a_page_names_the_misconception_and_holds_no_script(box):
 def test_a_markdown_cell_is_not_run(main_stays):
     made = new_notebook(cells=[new_markdown_cell(HONEST)])
     assert not mapped(checks.task("01.output_size"), nbformat.writes(made).encode()).passed
+
+
+def test_where_there_is_a_single_user_the_sandbox_refuses(monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda self: "         0          0          1\n")
+    with pytest.raises(isolation.NotIsolated, match="user of its own, and this namespace has 1"):
+        sandbox.nobody(4711)

@@ -236,6 +236,8 @@ def nobody(number: int) -> int:
     """The number of a user that nobody is, another one for each sandbox: limits on processes count by user."""
     mapped = Path("/proc/self/uid_map").read_text().split()
     most = int(mapped[0]) + int(mapped[2])
+    if most < 4000:
+        raise NotIsolated(WITHOUT.format(f"it needs a user of its own, and this namespace has {int(mapped[2])}"))
     return 2_000_000_000 + number if most > 3_000_000_000 else most - 1000 - number % (most // 4)
 
 
