@@ -537,5 +537,5 @@ def test_a_markdown_cell_is_not_run(main_stays):
 
 def test_where_there_is_a_single_user_the_sandbox_refuses(monkeypatch):
     monkeypatch.setattr(Path, "read_text", lambda self: "         0          0          1\n")
-    with pytest.raises(isolation.NotIsolated, match="user of its own, and this namespace has 1"):
+    with pytest.raises(sandbox.NotIsolated, match="user of its own, and this namespace has 1"):
         sandbox.nobody(4711)
