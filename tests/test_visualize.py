@@ -108,6 +108,11 @@ EXAMPLES = {
     "r2_matrix": lambda: visualize.r2_matrix([[0.9, 0.0], [0.1, 0.4]], ["shift", "rotation"]),
     "robustness": lambda: visualize.robustness({"CNN": [([0.9, 0.99], [0.5, 0.66])]}),
     "shares": lambda: visualize.shares({"CNN": {"faces": (25, 25), "swapped": (24, 25)}}),
+    "strategy_quadrants": lambda: visualize.strategy_quadrants(
+        {"little": {"digits": {"all": [0.1, 0.2], "head": [0.3]}}, "much": {"faces": {"all": [0], "head": [-0.1]}}},
+        predicted={"little": "head"},
+    ),
+    "freezing_curves": lambda: visualize.freezing_curves({"digits": {0: [0.9, 0.8], 2: [0.7]}}, anew={"digits": [0.5]}),
     "viewpoints": lambda: visualize.viewpoints({"degrees": {"CNN": ([0, 45, 90], [0.99, 0.6, 0.1])}}, chance=0.1),
     "attack": lambda: visualize.attack(np.zeros((5, 5)), np.eye(5), before="nothing", after="a line"),
     "margin_map": lambda: visualize.margin_map(np.eye(5), {"white": 3 - 4 * np.eye(5)}),

@@ -20,6 +20,7 @@ ImageNet (`imagenet`)     error_chart  cost_bars  durations  duration
 several trainings
 (`comparison`)            compare_curves
 depth (`depth`)           paths  connectivity  gradient_depth  evolution  size_and_error
+transfer (`transfer`)     strategy_quadrants  freezing_curves
 failures (`limits`)       share_interval  shares  viewpoints  attack  margin_map
 routing (`routing`)       overlaid  overlaps  logit_changes  r2_matrix  robustness
 speed (`speed`)           roofline  race  thread_grid  short_time  percent
@@ -84,6 +85,7 @@ _FILES = {
     "imagenet": ("error_chart", "cost_bars", "durations", "duration"),
     "comparison": ("compare_curves",),
     "depth": ("paths", "connectivity", "gradient_depth", "evolution", "size_and_error"),
+    "transfer": ("strategy_quadrants", "freezing_curves"),
     "limits": ("share_interval", "shares", "viewpoints", "attack", "margin_map"),
     "routing": ("overlaid", "overlaps", "logit_changes", "r2_matrix", "robustness"),
     "speed": ("roofline", "race", "thread_grid", "short_time", "percent"),
