@@ -618,10 +618,11 @@ def _searches(rng: np.random.Generator) -> list[Case]:
         return Case(real(rng.random((strategies, rates, seeds))), real(rng.random((strategies, rates, seeds))))
 
     small = Case(
-        real([[[0.5, 0.6], [0.9, 0.3]], [[0.7, 0.8], [0.2, 0.4]]]),
+        real([[[0.5, 0.6], [1, 0.6]], [[0.7, 0.8], [0.2, 0.4]]]),
         real([[[0.6, 0.9], [0.8, 0.9]], [[0.6, 0.7], [0.5, 0.1]]]),
     )
-    return [small, *(case(*shape) for shape in ((3, 4, 3), (4, 3, 5), (5, 4, 3), (3, 5, 4), (4, 6, 3)))]
+    shapes = [(3, 4, 3), (4, 3, 5), (5, 4, 3), (3, 5, 4), (4, 6, 3), (6, 5, 4), (5, 6, 5), (7, 8, 3)]
+    return [small, *(case(*shape) for shape in shapes)]
 
 
 def _picked(scores, test, *, accuracy=lambda chosen: chosen.mean()):
