@@ -137,7 +137,7 @@ def freezing_curves(
         ax.errorbar(list(curve), middle, yerr=spread, fmt=line, marker=marker, color=color, capsize=3, label=task)
         words = [f"{value:.1f} % with {count}" for count, value in zip(curve, middle)]
         if task in anew:
-            ax.axhline(100 * np.mean(anew[task]), color=color, linestyle=":", linewidth=1)
+            ax.axhline(100 * float(np.mean(anew[task])), color=color, linestyle=":", linewidth=1)
             words.append(f"anew {100 * np.mean(anew[task]):.1f} %")
         said.append(f"{task} {', '.join(words)}")
     ax.set(xlabel="layers frozen, from the images on", ylabel="accuracy in %", title=title or "")
@@ -160,7 +160,7 @@ def _spread(accuracies: Accuracies) -> float:
     return float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else 0.0
 
 
-def _kind_in_words(kind: str, tasks: Mapping[str, Mapping[str, Accuracies]], predicted: list[str] | None) -> str:
+def _kind_in_words(kind: str, tasks: Mapping[str, Mapping[str, Accuracies]], predicted: Sequence[str] | None) -> str:
     hint = f" (predicted: {' or '.join(predicted)})" if predicted else ""
     each = [
         f"{task} " + ", ".join(f"{name} {100 * np.mean(values):+.1f}" for name, values in strategies.items())
