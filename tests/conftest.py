@@ -21,6 +21,22 @@ def rng():
     return np.random.default_rng(0)
 
 
+@pytest.fixture
+def zerohero(capsys):
+    """Run a command line in this process; gives exit code, output and error output."""
+
+    from zerohero import cli
+
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return ended.value.code, out, err
+
+    return run
+
+
 @pytest.fixture(autouse=True)
 def _nothing_is_solved_by_tests(tmp_path, monkeypatch):
     monkeypatch.setenv("ZEROHERO_PROGRESS", str(tmp_path / "progress.jsonl"))

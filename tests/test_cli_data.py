@@ -12,20 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from zerohero import cli, datasets, diagnosis
+from zerohero import datasets, diagnosis
 from zerohero.datasets import cifar10, files, inventory, mnist
-
-
-@pytest.fixture
-def zerohero(capsys):
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return ended.value.code, out, err
-
-    return run
 
 
 @pytest.fixture

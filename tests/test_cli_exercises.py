@@ -13,27 +13,13 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from zerohero import checks, cli
+from zerohero import checks
 from zerohero.checks import Report, records
 from zerohero.grading import NotIsolated, Sandbox, classes
 from zerohero.grading.marking import Grade
 
 ROOT = Path(__file__).resolve().parent.parent
 SOLUTION = ROOT / "solutions" / "01-convolution.ipynb"
-
-
-@pytest.fixture
-def zerohero(capsys):
-    """Run a command line in this process; gives exit code, output and error output."""
-
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return ended.value.code, out, err
-
-    return run
 
 
 @pytest.fixture(scope="module")

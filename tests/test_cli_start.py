@@ -9,22 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from zerohero import cli
 from zerohero.cli import lab, start
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture
-def zerohero(capsys):
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return ended.value.code, out, err
-
-    return run
 
 
 @pytest.fixture

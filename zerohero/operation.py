@@ -47,14 +47,10 @@ class Operation:
 
     Examples
     --------
-    >>> @operation
-    ... def double(x):
-    ...     return 2 * x
-    >>> @double.gradient
-    ... def double_gradient(grad):
-    ...     return 2 * grad
-    >>> double([1, 2])
-    array([2., 4.], dtype=float32)
+    >>> from zerohero import relu
+    >>> from zerohero.ops.arithmetic import add
+    >>> isinstance(relu, Operation), relu.elementwise, add.elementwise
+    (True, False, True)
     """
 
     def __init__(
