@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+from rates import best_rate
 from recording import Recording, device
 
 import zerohero as zh
@@ -16,7 +17,6 @@ SIZES = {
     "fashion_mnist": (dict(preset="fast", channels=32, types=4, hidden=(64, 128)), {}),
 }
 
-RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # what a network may choose from, beginning in the middle
 
 
 def load(data: str, split: str):
@@ -56,14 +56,7 @@ def chosen_rate(recording: Recording, network: str, create: Callable, seen, unse
         fit(model, seen, options, 0, rate=rate, **settings)
         return {"right": right(model, unseen), "examples": len(unseen)}
 
-    first, last = 2, 4
-    while True:
-        tried = RATES[first : last + 1]
-        scores = [recording.measure(measure, rate_for=network, rate=rate)["right"] for rate in tried]
-        best = first + scores.index(max(scores))
-        if first < best < last or best in (0, len(RATES) - 1):
-            return RATES[best]
-        first, last = min(first, best - 1), max(last, best + 1)
+    return best_rate(lambda rate: recording.measure(measure, rate_for=network, rate=rate)["right"], first=2)
 
 
 def right(model, test) -> int:

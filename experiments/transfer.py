@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 from photographs import standardised
+from rates import best_rate
 from recording import Recording, arguments, history
 
 import zerohero as zh
 from zerohero import datasets, models, nn, optim, training, transfer, weights
 from zerohero.datasets import Dataset
 
-RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 LEARNED_BEFORE = ("airplane", "automobile", "bird", "deer", "dog", "frog")
 HELD_OUT = ("cat", "horse", "ship", "truck")
 # The last thing that a LeNet-5 computes with its first k layers.
@@ -91,7 +91,7 @@ class Case:
             return facts | {"images_per_class": self.count, "rate": rate} | self.learn(strategy, seed, rate, self.test)
 
         names = self.names | {"strategy": strategy}
-        rate = best_rate(lambda rate: recording.measure(choose, choice=True, rate=rate, **names)["right"])
+        rate = best_rate(lambda rate: recording.measure(choose, choice=True, rate=rate, **names)["right"], first=1)
         for seed in range(self.seeds):
             recording.measure(test, seed=seed, **names)
 
@@ -111,17 +111,6 @@ class Case:
         )  # fmt: skip
         right = int((training.evaluate(model, examples[1]).predictions == shown.labels).sum())
         return {"right": right, "examples": len(shown), "train_accuracy": round(curves.column("accuracy")[-1], 4)}
-
-
-def best_rate(score) -> float:
-    """The rate with the best score: 0.0003, 0.001 and 0.003, and outwards while the best is the outermost."""
-    first, last = 1, 3
-    while True:
-        scores = [score(rate) for rate in RATES[first : last + 1]]
-        best = first + scores.index(max(scores))
-        if first < best < last or best in (0, len(RATES) - 1):
-            return RATES[best]
-        first, last = min(first, best - 1), max(last, best + 1)
 
 
 def prepared(source, strategy: str | int, classes: int):

@@ -75,7 +75,7 @@ def test_more_seeds_go_on_with_what_is_there(recording, tmp_path):
 ])  # fmt: skip
 def test_a_rate_is_chosen_by_validation_images_and_looked_for_outwards(scores, tried, best, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(FOLDER)
-    capsnets = importlib.import_module("capsnets")
+    capsnets, rates = importlib.import_module("capsnets"), importlib.import_module("rates")
     seen, unseen, trained = [1, 2], [3, 4, 5], []
 
     def fit(model, images, options, seed, *, rate, epochs):
@@ -84,7 +84,7 @@ def test_a_rate_is_chosen_by_validation_images_and_looked_for_outwards(scores, t
 
     def right(model, images):
         assert images is unseen
-        return scores[capsnets.RATES.index(trained[-1])]
+        return scores[rates.RATES.index(trained[-1])]
 
     monkeypatch.setattr(capsnets, "fit", fit)
     monkeypatch.setattr(capsnets, "right", right)
@@ -135,15 +135,15 @@ def transfer_experiment(monkeypatch):
     ([1, 9, 7, 6, 0, 0], 4, 3e-4),  # the best was the outermost, so one more
     ([0, 1, 2, 3, 4, 5], 5, 3e-2),
 ])  # fmt: skip
-def test_transfer_looks_for_every_strategys_rate_in_the_same_way(scores, tried, best, transfer_experiment):
-    rates = transfer_experiment.RATES
-    seen = set()
+def test_a_search_begins_where_it_is_told_and_goes_outwards(scores, tried, best, monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    rates, seen = importlib.import_module("rates"), set()
 
     def score(rate):
         seen.add(rate)
-        return scores[rates.index(rate)]
+        return scores[rates.RATES.index(rate)]
 
-    assert transfer_experiment.best_rate(score) == best
+    assert rates.best_rate(score, first=1) == best
     assert len(seen) == tried
 
 
