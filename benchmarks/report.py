@@ -84,7 +84,7 @@ def notes(document: Document) -> list[str]:
     ]
     for name, row in document["rows"].items():
         found += [f"{name}: {skip}" for skip in row["skips"]]
-        if row["others"] is not None and row["others"] > 0.1:
+        if row["status"] != "skipped" and (row["others"] or 0) > 0.1:  # of no time at all, there is no share
             found.append(f"{name}: other processes kept {row['others']:.2f} cores busy meanwhile")
     return found
 

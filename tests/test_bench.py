@@ -377,6 +377,9 @@ def test_the_table_has_a_line_for_every_row_also_for_those_without_numbers(measu
     assert [line[0] for line in found] == ["conv2d, forward, 1 shapes", "lenet_step", "memory", "import zerohero"]
     assert found[1][2:4] == ("failed", "Disagreement: two | numbers")
     assert found[2][2:4] == ("skipped", "no such machine")
+    busy = measured | {"rows": {name: row | {"others": 9.0} for name, row in measured["rows"].items()}}
+    noted = {note.partition(":")[0] for note in report.notes(busy) if "kept 9.00 cores busy" in note}
+    assert noted == measured["rows"].keys() - {"memory"}  # nothing was measured there for anybody to disturb
 
 
 @once

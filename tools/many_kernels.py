@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -42,6 +43,8 @@ class Reader:
     async def read(self, started: float) -> None:
         try:
             async with self.client.async_setup_kernel():
+                for number in (signal.SIGINT, signal.SIGTERM):  # nbclient's own answer ends one kernel and goes on
+                    asyncio.get_running_loop().add_signal_handler(number, self.everybody_is_done.set)
                 self.process = self.client.km.provisioner.process.pid
                 for index, cell in enumerate(self.client.nb.cells):
                     await self.client.async_execute_cell(cell, index)
@@ -66,6 +69,8 @@ async def _class(path: Path, kernels: int, cells: int | None, limit: float) -> t
         each.everybody_is_done = done
     tasks = [asyncio.create_task(each.read(started)) for each in readers]
     while time.perf_counter() - started < limit and any(each.problem == "not finished" for each in readers):
+        if done.is_set():  # by a signal: somebody doesn't want to wait any longer
+            break
         await asyncio.sleep(2)
         for each in readers:
             each.look()
