@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from scipy.io import savemat
 
 import zerohero as zh
@@ -353,3 +354,13 @@ def test_reading_an_honest_archive_takes_little_more_than_its_arrays(tmp_path):
     assert (read_npz(tmp_path / "w.npz")["weight"] == array).all()
     assert tracemalloc.get_traced_memory()[1] < 1.5 * array.nbytes
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [("vgg19", {}), ("resnet152", {}), ("capsnet", {"image_size": 900}), ("lenet5", {"num_classes": 900})],
+)
+def test_a_small_file_that_names_a_large_model_is_refused_before_the_model_is_built(tmp_path, name, options):
+    text = {"model": name, "options": json.dumps(options)}
+    save_file({"weight": np.zeros(10, np.float32)}, tmp_path / "w.safetensors", text)
+    refused(lambda: weights.read(tmp_path / "w.safetensors"), "more than the .* values that may be drawn", 8 << 20)
