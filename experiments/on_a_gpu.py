@@ -15,7 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 COMMANDS = (
     "capsnet_full_size.py --device cupy",
-    "capsnet_twin.py --device cupy --preset paper",
+    "capsnet_twin.py --device cupy --preset paper --compiled 1",
     "multimnist.py --device cupy --epochs 8 --seeds 3",
 )
 TRIES = (

@@ -217,6 +217,15 @@ def test_an_early_stop_is_remembered(tmp_path, digits):
     assert equal(model.state_dict(), again.state_dict())  # the best weights, not the last
 
 
+def test_the_best_epoch_of_before_is_still_the_best(tmp_path, digits, monkeypatch):
+    scores = iter(2 * [0.5, 0.9, 0.7, 0.8])
+    monkeypatch.setattr(training, "evaluate", lambda *_, **__: SimpleNamespace(loss=1.0, accuracy=next(scores)))
+    unbroken = outcome(*run(digits, patience=3))
+    with pytest.raises(KeyboardInterrupt):
+        run(digits, patience=3, checkpoint=tmp_path / "run.safetensors", augment=Interrupt(12))  # in epoch 3
+    assert equal(unbroken[0], outcome(*run(digits, patience=3, checkpoint=tmp_path / "run.safetensors"))[0])
+
+
 def test_without_resume_a_training_starts_over(tmp_path, digits):
     path = tmp_path / "run.safetensors"
     run(digits, epochs=3, checkpoint=path)

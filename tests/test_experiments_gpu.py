@@ -87,7 +87,8 @@ def test_the_twin_sees_what_ours_sees_after_every_step(experiment):
     ours, twin = ([look["accuracy"] for look in run[name]["held_out"]] for name in ("zerohero", "PyTorch"))
     assert len(ours) == 4 and len(set(ours)) > 1  # two batches in each epoch; they learn
     np.testing.assert_allclose(ours, twin, atol=1 / 100)  # of a hundred held-out digits one may sit on the fence
-    assert found["summary"]["epoch_ratio"] > 0
+    seconds = [run[name]["epoch_seconds"] for name in ("PyTorch", "zerohero")]
+    assert found["summary"]["PyTorch"]["epoch_ratio"] == pytest.approx(np.median(np.divide(*seconds)))
 
 
 def test_one_command_starts_all_and_a_failure_stops_none_of_the_others(monkeypatch, capsys):
