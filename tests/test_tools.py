@@ -165,6 +165,16 @@ def test_what_dies_with_the_kernel_is_dropped():
     assert set(notebooks.normalise(notebook).metadata) == {"kernelspec", "language_info"}
 
 
+@pytest.mark.parametrize(
+    "bar", ["  0%|          | 0/9 [00:00<?, ?training/s]", "100%|██████████| 2/2 [00:03<00:00,  1.5s/it]"]
+)
+def test_a_progress_bar_without_its_widget_is_dropped(bar):
+    widget = new_output("display_data", data={notebooks.WIDGET: {"model_id": "0"}, "text/plain": bar})
+    outputs = [widget, result("50%|a table| of [percents] and more", count=2), stream(bar)]
+    cell = lecture(new_code_cell("fit()", outputs=outputs, execution_count=2)).cells[-1]
+    assert [output.output_type for output in cell.outputs] == ["execute_result", "stream"]
+
+
 def test_pieces_of_a_stream_are_joined_and_overtyped_progress_is_dropped():
     outputs = [stream("a\n"), stream("  1%\r"), stream("100%\n"), stream("careful", "stderr"), stream("b")]
     cell = lecture(new_code_cell("f()", outputs=outputs, execution_count=2)).cells[-1]

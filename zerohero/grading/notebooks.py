@@ -19,6 +19,7 @@ KERNEL = {
 CELL_METADATA = {"tags", "slideshow", "jupyter", "editable", "deletable", "nbgrader", "zerohero"}
 INSTALLED = re.compile(r"[~/][\w.+~/-]*/(zerohero|site-packages|python3\.\d+)/")  # one machine's folders
 WIDGET = "application/vnd.jupyter.widget-view+json"
+PROGRESS_BAR = re.compile(r"\s*\d+%\|.*\| .*\[.*\]")  # what is left of tqdm's widget: for ever at 0 %
 
 
 def normalise(notebook: NotebookNode) -> NotebookNode:
@@ -59,7 +60,8 @@ def _normal_outputs(outputs: list[NotebookNode], count: int | None) -> Iterator[
             output.traceback = [INSTALLED.sub(r"\1/", line) for line in output.traceback]
         if "data" in output:
             output.data.pop(WIDGET, None)
-            if not output.data:
+            left = set(output.data) - {"text/plain"}
+            if not output.data or (not left and PROGRESS_BAR.fullmatch(output.data["text/plain"])):
                 continue
         yield output
 
