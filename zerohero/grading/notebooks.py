@@ -21,6 +21,8 @@ INSTALLED = re.compile(r"[~/][\w.+~/-]*/(zerohero|site-packages|python3\.\d+)/")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PROGRESS_BAR = re.compile(r"\s*\d+%\|.*\| .*\[.*\]")  # what is left of tqdm's widget: for ever at 0 %
 
+COMPILING = re.compile(r"^zerohero: compiling .* finds it on disk\n", re.MULTILINE)  # said only where nothing is cached
+
 
 def normalise(notebook: NotebookNode) -> NotebookNode:
     """Return a copy without what changes from run to run: times, widget state, random ids, tool metadata."""
@@ -49,6 +51,9 @@ def _normal_outputs(outputs: list[NotebookNode], count: int | None) -> Iterator[
     stream = None
     for output in outputs:
         if output.output_type == "stream":
+            output.text = COMPILING.sub("", output.text)
+            if not output.text:
+                continue
             if stream is not None and stream.name == output.name:
                 stream.text = _overtype(stream.text + output.text)
                 continue
