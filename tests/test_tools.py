@@ -10,6 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 import exercises
 import notebooks
 import run_tests
+from zerohero.kernels.numba_cpu import compiling
 
 SOLVED = '''\
 import numpy as np
@@ -163,6 +164,27 @@ def test_what_dies_with_the_kernel_is_dropped():
     assert cell.execution_count == 2
     assert cell.metadata == {}
     assert set(notebooks.normalise(notebook).metadata) == {"kernelspec", "language_info"}
+
+
+@pytest.mark.parametrize(
+    "bar", ["  0%|          | 0/9 [00:00<?, ?training/s]", "100%|██████████| 2/2 [00:03<00:00,  1.5s/it]"]
+)
+def test_a_progress_bar_without_its_widget_is_dropped(bar):
+    widget = new_output("display_data", data={notebooks.WIDGET: {"model_id": "0"}, "text/plain": bar})
+    outputs = [widget, result("50%|a table| of [percents] and more", count=2), stream(bar)]
+    cell = lecture(new_code_cell("fit()", outputs=outputs, execution_count=2)).cells[-1]
+    assert [output.output_type for output in cell.outputs] == ["execute_result", "stream"]
+
+
+def test_a_notebook_does_not_tell_whether_kernels_were_compiled_before(capsys):
+    compiling._say("triad")
+    said = capsys.readouterr().err
+    outputs = [stream(said, "stderr"), stream("281 GFLOPS\n"), stream(said + "careful\n", "stderr"), stream(said)]
+    cell = lecture(new_code_cell("roofline()", outputs=outputs, execution_count=2)).cells[-1]
+    assert [(output.name, output.text) for output in cell.outputs] == [
+        ("stdout", "281 GFLOPS\n"),
+        ("stderr", "careful\n"),
+    ]
 
 
 def test_pieces_of_a_stream_are_joined_and_overtyped_progress_is_dropped():

@@ -19,6 +19,9 @@ KERNEL = {
 CELL_METADATA = {"tags", "slideshow", "jupyter", "editable", "deletable", "nbgrader", "zerohero"}
 INSTALLED = re.compile(r"[~/][\w.+~/-]*/(zerohero|site-packages|python3\.\d+)/")  # one machine's folders
 WIDGET = "application/vnd.jupyter.widget-view+json"
+PROGRESS_BAR = re.compile(r"\s*\d+%\|.*\| .*\[.*\]")  # what is left of tqdm's widget: for ever at 0 %
+
+COMPILING = re.compile(r"^zerohero: compiling .* finds it on disk\n", re.MULTILINE)  # said only where nothing is cached
 
 
 def normalise(notebook: NotebookNode) -> NotebookNode:
@@ -48,6 +51,9 @@ def _normal_outputs(outputs: list[NotebookNode], count: int | None) -> Iterator[
     stream = None
     for output in outputs:
         if output.output_type == "stream":
+            output.text = COMPILING.sub("", output.text)
+            if not output.text:
+                continue
             if stream is not None and stream.name == output.name:
                 stream.text = _overtype(stream.text + output.text)
                 continue
@@ -59,7 +65,8 @@ def _normal_outputs(outputs: list[NotebookNode], count: int | None) -> Iterator[
             output.traceback = [INSTALLED.sub(r"\1/", line) for line in output.traceback]
         if "data" in output:
             output.data.pop(WIDGET, None)
-            if not output.data:
+            left = set(output.data) - {"text/plain"}
+            if not output.data or (not left and PROGRESS_BAR.fullmatch(output.data["text/plain"])):
                 continue
         yield output
 
