@@ -103,6 +103,7 @@ EXAMPLES = {
         {"AlexNet": {"layers": 8, "error": 18.2}, "VGG": {"layers": 16, "error": 9}}
     ),
     "size_and_error": lambda: visualize.size_and_error({"ResNet": {"34": (21.8, 26.73), "152": (60.2, 22.16)}}),
+    "unrolled_routing": visualize.unrolled_routing,
     "overlaps": lambda: visualize.overlaps({"seen": np.eye(6)[None], "drawn": visualize.overlaid([np.eye(6)], [X6])}),
     "logit_changes": lambda: visualize.logit_changes([[0.001, 0.001], [0.02, 0.03]]),
     "r2_matrix": lambda: visualize.r2_matrix([[0.9, 0.0], [0.1, 0.4]], ["shift", "rotation"]),

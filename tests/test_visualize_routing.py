@@ -9,6 +9,13 @@ A, B = np.zeros((2, 1, 4, 4))
 A[0, 0], B[0, :, 0] = 1, 1
 
 
+@pytest.mark.parametrize("iterations", [1, 2, 3])
+def test_unrolled_routing_has_a_step_an_iteration_and_changes_b_only_between_them(iterations):
+    said = [text.get_text() for text in visualize.unrolled_routing(iterations).axes[0].texts]
+    assert sum(text.startswith("step ") for text in said) == iterations
+    assert said.count("b + û · v") == iterations - 1 and said.count("b = 0") == said.count("v") == 1
+
+
 def test_the_first_is_red_the_second_green_and_both_show_where_they_overlap():
     colours = visualize.overlaid(A, B)[0]
     assert colours[0, 0, 3] > 2 * colours[1, 0, 3] and colours[1, 3, 0] > 2 * colours[0, 3, 0]
@@ -58,6 +65,8 @@ def test_the_explorer_shows_what_it_says():
     (lambda: visualize.r2_matrix([[0.1]], ["a", "b"]), "r2 needs"),
     (lambda: visualize.r2_matrix([[1.1]], ["a"]), "up to 1"),
     (lambda: visualize.robustness({}), "at least one"),
+    (lambda: visualize.unrolled_routing(4), r"in \[1, 3\], but got 4"),
+    (lambda: visualize.unrolled_routing(0), "iterations"),
     (lambda: visualize.robustness({"CNN": [([0.1], [0.1, 0.2])]}), "as many"),
     (lambda: interactive.overlap_explorer(A, A, [1]), "drawn needs"),
     (lambda: interactive.overlap_explorer(A, np.ones((1, 3, 2, 4, 4)), np.ones((1, 3, 2))), "integers"),

@@ -22,7 +22,7 @@ several trainings
 depth (`depth`)           paths  connectivity  gradient_depth  evolution  size_and_error
 transfer (`transfer`)     strategy_quadrants  freezing_curves
 failures (`limits`)       share_interval  shares  viewpoints  attack  margin_map
-routing (`routing`)       overlaid  overlaps  logit_changes  r2_matrix  robustness
+routing (`routing`)       unrolled_routing  overlaid  overlaps  logit_changes  r2_matrix  robustness
 speed (`speed`)           roofline  race  thread_grid  short_time  percent
 a layer (`maps`)          activations  as_grey  activation_grid  channel_picture  ChannelReport  dead_channels
                           channel_chart  Maximal  maximal_images  maximal_grid
@@ -87,7 +87,7 @@ _FILES = {
     "depth": ("paths", "connectivity", "gradient_depth", "evolution", "size_and_error"),
     "transfer": ("strategy_quadrants", "freezing_curves"),
     "limits": ("share_interval", "shares", "viewpoints", "attack", "margin_map"),
-    "routing": ("overlaid", "overlaps", "logit_changes", "r2_matrix", "robustness"),
+    "routing": ("unrolled_routing", "overlaid", "overlaps", "logit_changes", "r2_matrix", "robustness"),
     "speed": ("roofline", "race", "thread_grid", "short_time", "percent"),
     "maps": (
         "activations",

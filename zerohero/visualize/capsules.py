@@ -86,7 +86,8 @@ class _Plane:
             ax.plot(*vote, "o", color=COLORS["positive"], markersize=4, zorder=4)
             self.lines += line
             at = 1.27 * reach * place
-            self.labels.append(ax.text(*at, "", ha="center", va="center", fontsize=9.5))
+            ground = dict(facecolor=COLORS["paper"], edgecolor="none", pad=0.8)  # the line to the label ends at it
+            self.labels.append(ax.text(*at, "", ha="center", va="center", fontsize=9.5, bbox=ground))
         style: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 16, "linewidth": 3.2, "color": COLORS["output"]}
         self.arrow = FancyArrowPatch((0, 0), (1, 1), shrinkA=0, shrinkB=0, zorder=3, **style)
         ax.add_patch(self.arrow)
@@ -291,7 +292,7 @@ def squash_field(function: Callable[[np.ndarray], Any] | None = None, *, reach: 
     ax.plot(*v.T, "o", markersize=4, color=COLORS["output"])
     edge = 1.06 * reach
     ax.set(xlim=(-edge, edge), ylim=(-edge, edge), aspect="equal", xlabel="first number", ylabel="second number")
-    ax.set_title("Squash in the plane: from s (light) to v (green)")
+    ax.set_title("Squash in the plane: from s (light blue) to v (green)")
     longest = np.linalg.norm(v, axis=1).max()
     fig.alt = (
         f"{len(s)} vectors of a {count} by {count} grid and where squashing takes them; "

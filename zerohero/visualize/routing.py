@@ -1,4 +1,4 @@
-"""Pictures of what routing does: overlapping digits in two colours, logit changes, R² of poses, robustness."""
+"""Pictures of what routing does: its steps, overlapping digits in two colours, logit changes, R², robustness."""
 
 from __future__ import annotations
 
@@ -8,11 +8,72 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 
+from zerohero.arguments import integer
+
 from .arrays import as_array
 from .limits import MARKERS
-from .style import CYCLE, SEQUENTIAL, Picture, styled, text_color
+from .style import COLORS, CYCLE, SEQUENTIAL, Picture, styled, text_color
 
 RED, GREEN = np.array([0.95, 0.25, 0.1]), np.array([0.0, 0.62, 0.45])
+
+
+@styled
+def unrolled_routing(iterations: int = 2) -> Picture:
+    """Draw routing by agreement unrolled like a recurrent network: from logits of 0 to v, the votes in every step.
+
+    Parameters
+    ----------
+    iterations : int
+        From 1 to 3.
+
+    Returns
+    -------
+    Picture
+
+    Raises
+    ------
+    ValueError
+        If there are more than three iterations, which would not be readable.
+
+    Examples
+    --------
+    >>> from zerohero.visualize import unrolled_routing
+    >>> unrolled_routing(1)
+    Routing in 1 steps, from b = 0 to v. A step makes c = softmax(b) and v = squash(Σ c û); between two steps û · v is
+    added to b. The votes û enter everywhere.
+    """
+    if integer(iterations, "unrolled_routing", "iterations", least=1) > 3:
+        raise ValueError(f"unrolled_routing: iterations needs to lie in [1, 3], but got {iterations}")
+    steps = 3.6 + 4.8 * np.arange(iterations)  # the middle of each step
+    end = steps[-1] + 2.7
+    fig = Picture(figsize=(min(9.5, 0.72 * (end + 1.3)), 2.9), layout="constrained")
+    ax = fig.subplots()
+    ax.set(xlim=(0, end + 1.3), ylim=(-0.1, 3.5), title="Routing, unrolled")
+    ax.set_axis_off()
+
+    def box(x: float, text: str, color: str = COLORS["paper"]) -> Any:
+        frame = dict(boxstyle="round,pad=0.4", facecolor=color, edgecolor=COLORS["neutral"])
+        return ax.text(x, 2.6, text, ha="center", va="center", fontsize=11 - iterations, bbox=frame)
+
+    for k, x in enumerate(steps):
+        box(x, f"step {k + 1}\nc = softmax(b)\nv = squash(Σ c û)", "#E3F1FA")
+    for x in steps[1:]:
+        box(x - 2.4, "b + û · v")
+    box(0.7, "b = 0")
+    box(end, "v", "#DDF2EA")
+    style = dict(arrowstyle="-|>", color=COLORS["neutral"], shrinkA=0, shrinkB=0)
+    across = [(1.2, steps[0] - 1.05), (steps[-1] + 1.05, end - 0.25)]
+    across += [(x + start, x + stop) for x in steps[:-1] for start, stop in ((1.05, 1.75), (3.05, 3.75))]
+    for start, stop in across:
+        ax.annotate("", (stop, 2.6), (start, 2.6), arrowprops=style)
+    for x, top in [*((x, 2.08) for x in steps), *((x - 2.4, 2.32) for x in steps[1:])]:
+        ax.annotate("", (x, top), (x, 0.75), arrowprops=style)
+    ax.fill_between([2.2, steps[-1] + 1.4], -0.05, 0.75, facecolor="#FBF3DD", edgecolor=COLORS["neutral"])
+    said = "the votes û" + (": the same in every step" if iterations > 1 else "")
+    ax.text((steps[-1] + 3.6) / 2, 0.35, said, ha="center", va="center")
+    fig.alt = (f"Routing in {iterations} steps, from b = 0 to v. A step makes c = softmax(b) and v = squash(Σ c û); "
+               "between two steps û · v is added to b. The votes û enter everywhere.")
+    return fig
 
 
 def overlaid(first: Any, second: Any) -> np.ndarray:
