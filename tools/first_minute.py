@@ -1,4 +1,4 @@
-"""From `git clone` to the first explorer moving: what a newcomer types, in a browser nobody sees. Prints the seconds."""
+"""From `git clone` to the first explorer moving: typed as a newcomer would, in Chromium. Prints the seconds."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def move_the_first_explorer(page: Page, say) -> None:
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(help="Where to clone the course; a second run with the same folder is a warm start.")],
+    folder: Annotated[Path, typer.Argument(help="Where to clone to; a second run is warm.")],
     screenshot: Annotated[Path | None, typer.Option(help="Keep a picture of the end.")] = None,
 ) -> None:
     """Measure what a newcomer waits for; needs Playwright (`make browser` installs it) and Chromium."""
