@@ -187,6 +187,16 @@ def test_the_static_figure_of_a_state_is_the_live_picture_of_it(explorer):
     assert frame(explorer.picture()) == frame(still)
 
 
+def test_drawing_only_what_moves_gives_the_whole_picture(explorer):
+    """What is drawn over the kept rest (see `Picture.pixels`) is all that moves, in its place from back to front."""
+    for move in explorer.moves[:2]:
+        explorer.set(**move)
+        pixels = explorer.picture().pixels()
+    canvas = explorer.picture().canvas
+    canvas.draw()
+    np.testing.assert_array_equal(pixels, np.asarray(canvas.buffer_rgba())[..., :3])
+
+
 def seconds_of_four_axes():
     """CPU time that matplotlib needs for a figure of four axes: how slow this machine draws."""
     start = time.process_time()

@@ -49,9 +49,6 @@ class TrainingBill(Explorer):
         many = "s" * (values["epochs"] > 1)
         return f"{name}: {values['epochs']} epoch{many} of {values['thousands'] * 1000:,} images"
 
-    def picture(self) -> Picture:
-        return self.figure()
-
     def figure(self, **values: Any) -> Picture:
         now = self._checked(values)
         return durations(self._seconds(now), title=self._heading(now))

@@ -41,9 +41,6 @@ class DepthExplorer(Explorer):
     def _heading(self, values: dict[str, int]) -> str:
         return list(self.kinds)[values["kind"]]
 
-    def picture(self) -> Picture:
-        return self.figure()
-
     def figure(self, **values: Any) -> Picture:
         now = self._checked(values)
         norms = list(self.kinds.values())[now["kind"]]

@@ -8,8 +8,6 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from zerohero.arguments import integer
 from zerohero.visualize.style import Picture, _in_notebook
 
@@ -53,12 +51,15 @@ class Explorer:
         self.values = {control.name: control.start for control in controls}
         self._parts: dict[str, Any] = {}
         self._quiet = False
+        self._drawn: tuple[dict[str, int], Picture] | None = None
 
     # ---- what each explorer says for itself ---------------------------------------------------------------
 
     def picture(self) -> Picture:
-        """The live picture, brought up to date; it is kept and drawn again and again."""
-        raise NotImplementedError
+        """The live picture, brought up to date: here that of `figure`, made anew when the state has changed."""
+        if self._drawn is None or self._drawn[0] != self.values:
+            self._drawn = self.values, self.figure()
+        return self._drawn[1]
 
     def figure(self, **values: Any) -> Picture:
         """A new static picture of this state, or of another one; the state itself stays.
@@ -208,9 +209,7 @@ def frame(fig: Picture) -> bytes:
     """The figure as PNG (photographs as JPEG) bytes, fast: drawn as it is, without cropping, lightly compressed."""
     from PIL import Image
 
-    fig.canvas.draw()
     stream = io.BytesIO()
-    pixels = np.asarray(fig.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
     options = {"quality": 85} if fig.image_format == "jpeg" else {"compress_level": 1}
-    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, fig.image_format, **options)
+    Image.fromarray(fig.pixels()).save(stream, fig.image_format, **options)
     return stream.getvalue()

@@ -33,9 +33,6 @@ class OutputSizeExplorer(Explorer):
         except ValueError:
             return {**self.values, "output_size": None}
 
-    def picture(self) -> Picture:
-        return self.figure()
-
     def figure(self, **values: Any) -> Picture:
         now: dict[str, Any] = dict(self._checked(values))
         return windows(**now)
@@ -65,9 +62,6 @@ class ReceptiveFieldExplorer(Explorer):
     def state(self) -> dict[str, Any]:
         size = receptive_field_size(self.layers[: self.values["depth"]])
         return {**self.values, "receptive_field": size}
-
-    def picture(self) -> Picture:
-        return self.figure()
 
     def figure(self, **values: Any) -> Picture:
         now = self._checked(values)

@@ -249,7 +249,7 @@ class _OcclusionPage:
         self.last.set(xlabel="column", ylabel="row", title=f"drop of the score of class {explorer.target}")
         self.last.set_facecolor(shade(COLORS["positive"], 0.1))
         self.fig.colorbar(self.map, ax=self.last)
-        _settle(self.fig)
+        _settle(self.fig, self.image, self.map, self.here)
 
     @styled
     def show(self, values: dict[str, int]) -> None:

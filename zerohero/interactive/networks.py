@@ -135,7 +135,7 @@ class _ShiftPage:
         last.set(ylim=(-0.03, 1.34), xlabel="pixels to the right", title="along this row of shifts")
         last.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
         last.legend(loc="upper center", ncols=3, columnspacing=1.0, handlelength=1.4, borderaxespad=0.1)
-        _settle(self.fig)
+        _settle(self.fig, self.image, *self.bars, *self.lines.values(), self.here)
 
     @styled
     def show(self, values: dict[str, int], words: str) -> None:
@@ -356,7 +356,8 @@ def _probabilities(scores: np.ndarray) -> np.ndarray:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def _settle(fig: Picture) -> None:
-    """Find the places of all axes once; what moves afterwards needs no new ones."""
+def _settle(fig: Picture, *moving: Any) -> None:
+    """Find the places of all axes once, before anything moves: what is moving needs no new ones."""
     fig.canvas.draw()
     fig.set_layout_engine("none")
+    fig.moving = list(moving)

@@ -192,7 +192,8 @@ class _PadPage:
         last.set(xlim=(0, 1.02), ylim=(9.55, -0.55), yticks=range(10), title="what they say")
         last.set(xlabel="share of the score", ylabel="digit")
         self.fig.legend(*last.get_legend_handles_labels(), loc="outside lower center", ncols=len(names))
-        _settle(self.fig)
+        bars = [bar for container in self.bars.values() for bar in container]
+        _settle(self.fig, self.pad, self.seen, self.pen, *bars)
 
     @styled
     def show(self, ink: np.ndarray, values: dict[str, int], shares: dict[str, np.ndarray], words: str) -> None:

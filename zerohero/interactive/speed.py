@@ -41,9 +41,6 @@ class EngineRace(Explorer):
         done = {name: min(1.0, elapsed / each) for name, each in self.seconds.items()}
         return {**self.values, "elapsed": elapsed, "done": done}
 
-    def picture(self) -> Picture:
-        return self.figure()
-
     def figure(self, **values: Any) -> Picture:
         return race(self.image, self.seconds, self.elapsed(self._checked(values)["step"]))
 
@@ -104,9 +101,6 @@ class ThreadExplorer(Explorer):
         column = self.values["block_x"] * self.block[1] + self.values["thread_x"]
         works = row < self.output[0] and column < self.output[1]
         return {**self.values, "row": row, "column": column, "works": works}
-
-    def picture(self) -> Picture:
-        return self.figure()
 
     def figure(self, **values: Any) -> Picture:
         now = self._checked(values)

@@ -114,9 +114,6 @@ class BackpropStepper(Explorer):
         known = {self._word(each): self.gradients[id(each)] for each, _ in self.steps[: self.values["step"]]}
         return {"step": self.values["step"], "steps": len(self.steps), "gradients": known}
 
-    def picture(self) -> Picture:
-        return self.figure()
-
     def figure(self, step: int | None = None, **values: Any) -> Picture:
         values |= {} if step is None else {"step": step}
         step = self._checked(values)["step"]

@@ -120,7 +120,8 @@ class _ViewpointPage:
         kept = "right class" if explorer.label is not None else "class before turning"
         last.set(ylim=(-0.03, 1.03), xlabel="degrees", title=f"share of the {kept}", xticks=range(-180, 181, 90))
         self.fig.legend(*middle.get_legend_handles_labels(), loc="outside lower center", ncols=networks)
-        _settle(self.fig)
+        bars = [bar for container in self.bars.values() for bar in container]
+        _settle(self.fig, self.image, *bars, *self.lines.values(), self.here)
 
     @styled
     def show(self, values: dict[str, int]) -> None:

@@ -119,7 +119,8 @@ class Cells:
         )
         lines = [[(left, top + r), (left + columns, top + r)] for r in range(rows + 1)]
         lines += [[(left + c, top), (left + c, top + rows)] for c in range(columns + 1)]
-        ax.add_collection(LineCollection(lines, colors=COLORS["grid"], linewidths=1.0, zorder=2))
+        self.lines = ax.add_collection(LineCollection(lines, colors=COLORS["grid"], linewidths=1.0, zorder=2))
+        self.frames: list[Rectangle] = []
         self.texts = [
             [
                 ax.text(left + c + 0.5, top + r + 0.52, "", ha="center", va="center", fontsize=fontsize, zorder=3)
@@ -144,7 +145,13 @@ class Cells:
         """Put a thick frame around a window of cells; the rectangle that is returned can be moved with `move`."""
         style = {"edgecolor": COLORS["highlight"], "linewidth": 3.5, "zorder": 5, **style}
         patch = Rectangle((self.left + column, self.top + row), width, height, fill=False, **style)
+        self.frames.append(patch)
         return self.ax.add_patch(patch)  # type: ignore[return-value]
+
+    @property
+    def artists(self) -> list[Any]:
+        """The cells and their frames."""
+        return [self.image, self.lines, *(text for texts in self.texts for text in texts), *self.frames]
 
     def move(self, frame: Rectangle, row: float, column: float) -> None:
         """Move a frame made by `frame` so that its first cell is (row, column)."""

@@ -43,6 +43,7 @@ class VotePlanes:
             )
             for j in range(across)
         ]
+        self.fig.moving = [self.title, *(artist for plane in self.planes for artist in plane.moving)]
         self.move(len(self.couplings) - 1)
 
     @styled
@@ -78,12 +79,12 @@ class _Plane:
         ax.axhline(0, color=COLORS["grid"], linewidth=0.8, zorder=0)
         ax.axvline(0, color=COLORS["grid"], linewidth=0.8, zorder=0)
         angles = _apart(np.arctan2(votes[:, 1], votes[:, 0]), min(gap, 6 / len(votes)))
-        self.lines, self.labels = [], []
+        self.lines, self.labels, dots = [], [], []
         for vote, angle in zip(votes, angles):
             place = np.array([np.cos(angle), np.sin(angle)])
             ax.plot(*np.stack([vote, ring * place]).T, color=COLORS["neutral"], linewidth=0.6, zorder=1)
             line = ax.plot(*np.stack([0 * vote, vote]).T, color=COLORS["input"], solid_capstyle="round", zorder=2)
-            ax.plot(*vote, "o", color=COLORS["positive"], markersize=4, zorder=4)
+            dots += ax.plot(*vote, "o", color=COLORS["positive"], markersize=4, zorder=4)
             self.lines += line
             at = 1.27 * reach * place
             ground = dict(facecolor=COLORS["paper"], edgecolor="none", pad=0.8)  # the line to the label ends at it
@@ -91,6 +92,7 @@ class _Plane:
         style: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 16, "linewidth": 3.2, "color": COLORS["output"]}
         self.arrow = FancyArrowPatch((0, 0), (1, 1), shrinkA=0, shrinkB=0, zorder=3, **style)
         ax.add_patch(self.arrow)
+        self.moving = [ax.title, *self.lines, *self.labels, *dots, self.arrow]
 
     def show(self, couplings: np.ndarray, v: np.ndarray) -> None:
         for index, (line, label, c) in enumerate(zip(self.lines, self.labels, couplings)):
@@ -350,6 +352,8 @@ class FacePage:
         self.axes[1].legend(
             loc="upper center", bbox_to_anchor=(0.45, -0.05), ncols=4, fontsize=9, handlelength=2.6, columnspacing=1.2
         )
+        lines = [line for part in self.parts.values() for line, _ in part]
+        self.fig.moving = [self.title, *lines, *self.outlines.values()]
 
     @styled
     def show(self, poses: Mapping[str, Any], title: str | None = None) -> None:

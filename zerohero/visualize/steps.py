@@ -153,6 +153,9 @@ class ConvolutionPicture:
             sheet.sign("", sheet.width / 2, 1.5 + channels * block + 0.75 * i, fontsize=11) for i in range(lines)
         ]
         sheet.finish()
+        windows = [frame for frames in self.frames for frame, _, _ in frames]
+        boards = [artist for board in (*self.products, self.result) for artist in board.artists]
+        self.fig.moving = [self.title, *windows, *boards, *self.sums, *self.lines]
 
     def _products(self, c: int) -> dict[str, Any]:
         """Scale and format that suit the products at every position."""
@@ -294,6 +297,7 @@ class PoolingPicture:
         self.here = self.result.frame(0, 0)
         self.line = sheet.sign("", sheet.width / 2, 1.2 + block + 0.5, fontsize=11)
         sheet.finish()
+        self.fig.moving = [self.title, self.frame, *self.part.artists, *self.result.artists, self.line]
 
     @styled
     def move(self, row: int, column: int, *, whole: bool = False) -> None:

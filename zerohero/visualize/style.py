@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import matplotlib
+import numpy as np
 from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
@@ -110,6 +111,8 @@ class Picture(Figure):
         What is to be seen. Assign to replace the description that the drawing functions wrote.
     image_format : {"png", "jpeg"}
         How a notebook stores it; photographs are stored as JPEG, a tenth of the size.
+    moving : list of matplotlib.artist.Artist
+        In a picture that is drawn again and again: all that changes, and what lies over it. See `pixels`.
 
     Examples
     --------
@@ -125,6 +128,8 @@ class Picture(Figure):
         FigureCanvasAgg(self)
         self.image_format = "png"
         self._sentences: list[str] = []
+        self.moving: list[Any] = []
+        self._still: Any = None  # the pixels of everything else
 
     @property
     def alt(self) -> str:
@@ -141,6 +146,31 @@ class Picture(Figure):
     def image_bytes(self) -> bytes:
         """The picture as PNG or JPEG bytes (see `image_format`), nothing cut off at the edges."""
         return _encode(self, self.image_format)
+
+    def pixels(self) -> np.ndarray:
+        """The picture as it is now, (H, W, 3) bytes; nothing but `moving` is drawn a second time.
+
+        What moves is drawn over the rest, and the edges of its axes over it, as matplotlib does.
+        """
+        canvas: Any = self.canvas
+        if self._still is None:
+            for artist in self._movers():
+                artist.set_animated(True)  # leaves it out
+            canvas.draw()
+            for artist in self._movers():
+                artist.set_animated(False)
+            self._still = canvas.copy_from_bbox(self.bbox) if self.moving else None
+        else:
+            canvas.restore_region(self._still)
+        with matplotlib.rc_context(WHOLE_STYLE):
+            for artist in self._movers():
+                artist.draw(canvas.get_renderer())
+        return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
+    def _movers(self) -> list[Any]:
+        axes = {id(artist.axes): artist.axes for artist in self.moving if artist.axes is not None and artist.axes.axison}
+        edges = [edge for ax in axes.values() for edge in ax.spines.values()]
+        return sorted([*self.moving, *edges], key=lambda artist: artist.zorder)
 
     def draw(self, renderer: Any) -> None:
         with matplotlib.rc_context(WHOLE_STYLE):  # ticks are made while drawing, and must look like the rest
