@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zerohero.visualize.depth import _deepest, gradient_depth
+from zerohero.visualize.depth import GradientPage, _deepest
 from zerohero.visualize.style import Picture
 
 from .explorer import Control, Explorer
@@ -26,6 +26,7 @@ class DepthExplorer(Explorer):
             raise ValueError(f"{self.title}: all kinds need the same depths, but they go to {depths}")
         deepest = next(iter(depths.values()))
         self.kinds = dict(kinds)
+        self._live: dict[int, GradientPage] = {}  # by kind: each has a scale of its own
         super().__init__(
             Control("blocks", "blocks", 1, deepest, deepest), Control("kind", "kind", 0, len(kinds) - 1, 0)
         )
@@ -41,10 +42,21 @@ class DepthExplorer(Explorer):
     def _heading(self, values: dict[str, int]) -> str:
         return list(self.kinds)[values["kind"]]
 
+    def _page(self, kind: int) -> GradientPage:
+        return GradientPage(list(self.kinds.values())[kind], list(self.kinds)[kind])
+
+    def picture(self) -> Picture:
+        kind = self.values["kind"]
+        if kind not in self._live:
+            self._live[kind] = self._page(kind)
+        self._live[kind].move(self.values["blocks"])
+        return self._live[kind].fig
+
     def figure(self, **values: Any) -> Picture:
         now = self._checked(values)
-        norms = list(self.kinds.values())[now["kind"]]
-        return gradient_depth(norms, now["blocks"], title=self._heading(now))
+        page = self._page(now["kind"])
+        page.move(now["blocks"])
+        return page.fig
 
     def text(self) -> str:
         first = ", ".join(f"{name} {norm:.2g}" for name, norm in self._first(self.values).items())

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from zerohero.visualize.geometry import (
+    FieldPage,
     _layers,
     _seen,
     output_size,
     output_size_formula,
-    receptive_field,
     receptive_field_size,
     windows,
 )
@@ -56,7 +56,7 @@ class ReceptiveFieldExplorer(Explorer):
             Control("depth", "layers", 1, depth, depth),
             Control("position", "output cell", 0, outputs - 1, outputs // 2),
         )
-        receptive_field(self.layers, outputs=outputs)  # a stack that cannot be drawn says so now
+        self._live = {depth: FieldPage(self.layers, outputs)}  # by depth; a stack that cannot be drawn says so now
 
     @property
     def state(self) -> dict[str, Any]:
@@ -65,7 +65,16 @@ class ReceptiveFieldExplorer(Explorer):
 
     def figure(self, **values: Any) -> Picture:
         now = self._checked(values)
-        return receptive_field(self.layers[: now["depth"]], position=now["position"], outputs=self.outputs)
+        page = FieldPage(self.layers[: now["depth"]], self.outputs)
+        page.move(now["position"])
+        return page.fig
+
+    def picture(self) -> Picture:
+        depth = self.values["depth"]
+        if depth not in self._live:
+            self._live[depth] = FieldPage(self.layers[:depth], self.outputs)
+        self._live[depth].move(self.values["position"])
+        return self._live[depth].fig
 
     def text(self) -> str:
         depth, position = self.values["depth"], self.values["position"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zerohero.visualize.speed import race, thread_grid
+from zerohero.visualize.speed import ThreadGrid, race
 from zerohero.visualize.style import Picture
 
 from .explorer import Control, Explorer
@@ -85,8 +85,8 @@ class ThreadExplorer(Explorer):
     title = "Thread explorer"
 
     def __init__(self, output: tuple[int, int], block: tuple[int, int], kernel: tuple[int, int]) -> None:
-        thread_grid(output, block, kernel=kernel)  # refuses what can't be drawn
         self.output, self.block, self.kernel = output, block, kernel
+        self._live = self._grid()  # refuses what can't be drawn
         down, across = -(-output[0] // block[0]), -(-output[1] // block[1])
         super().__init__(
             Control("block_x", "blockIdx.x", 0, across - 1, 0),
@@ -102,10 +102,18 @@ class ThreadExplorer(Explorer):
         works = row < self.output[0] and column < self.output[1]
         return {**self.values, "row": row, "column": column, "works": works}
 
+    def _grid(self) -> ThreadGrid:
+        return ThreadGrid(self.output, self.block, self.kernel)
+
+    def picture(self) -> Picture:
+        return self._marked(self._live, self.values)
+
     def figure(self, **values: Any) -> Picture:
-        now = self._checked(values)
-        thread = (now["block_y"], now["block_x"], now["thread_y"], now["thread_x"])
-        return thread_grid(self.output, self.block, thread=thread, kernel=self.kernel, shared=True)
+        return self._marked(self._grid(), self._checked(values))
+
+    def _marked(self, grid: ThreadGrid, values: dict[str, int]) -> Picture:
+        grid.mark([values[name] for name in ("block_y", "block_x", "thread_y", "thread_x")], shared=True)
+        return grid.fig
 
 
 def thread_explorer(

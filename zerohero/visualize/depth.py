@@ -121,7 +121,6 @@ def connectivity(matrices: Mapping[str, Any], *, title: str | None = None) -> Pi
     return fig
 
 
-@styled
 def gradient_depth(
     norms: Mapping[str, Sequence[Sequence[float]]], depth: int | None = None, *, title: str | None = None
 ) -> Picture:
@@ -150,33 +149,52 @@ def gradient_depth(
     >>> gradient_depth({"plain": [[1.0], [0.1, 1.0]], "residual": [[1.0], [0.9, 1.0]]}, depth=2)
     Gradient norms: with 2 blocks, first block against last: plain 0.1 and 1, residual 0.9 and 1.
     """
-    deepest = _deepest(norms)
-    depth = deepest if depth is None else integer(depth, "gradient_depth", "depth", least=1)
-    if depth > deepest:
-        raise ValueError(f"gradient_depth: depth needs to lie in [1, {deepest}], but got {depth}")
-    fig = Picture(figsize=(9.3, 3.7), layout="constrained")
-    left, right = fig.subplots(1, 2, sharey=True)
-    for (name, all_depths), color, marker, line in zip(norms.items(), CYCLE, MARKERS, LINES * 2):
-        style: dict[str, Any] = {"color": color, "marker": marker, "markersize": 4, "linestyle": line, "label": name}
-        left.plot(range(1, depth + 1), all_depths[depth - 1], **style)
-        right.plot(range(1, deepest + 1), [each[0] for each in all_depths], **style)
-    right.axvline(depth, color=COLORS["highlight"], linewidth=4, alpha=0.5, zorder=0)
-    largest = max(math.log10(n) for curves in norms.values() for each in curves for n in each)
-    smallest = min(math.log10(n) for curves in norms.values() for each in curves for n in each)
-    room = 0.06 * (largest - smallest) + 0.3
-    left.set(yscale="log", ylim=(10 ** (smallest - room), 10 ** (largest + room)), xlim=(0.5, deepest + 0.5))
-    left.set(xlabel="block, from the input to the output", ylabel="norm of the gradient")
-    left.set_title(f"a network of {depth} block{'s' * (depth > 1)}")
-    right.set(xlabel="blocks in the network", title="in its first block", xlim=(0.5, deepest + 0.5))
-    for ax in (left, right):
-        ax.grid(axis="y")
-    left.legend(loc="best")
-    if title:
-        fig.suptitle(title)
-    said = ", ".join(f"{name} {each[depth - 1][0]:.2g} and {each[depth - 1][-1]:.2g}" for name, each in norms.items())
-    many = "s" * (depth > 1)
-    fig.alt = f"{title or 'Gradient norms'}: with {depth} block{many}, first block against last: {said}."
-    return fig
+    page = GradientPage(norms, title)
+    page.move(page.deepest if depth is None else depth)
+    return page.fig
+
+
+class GradientPage:
+    """The gradients of a network block by block, and of the first block at every depth; `move` goes to a depth."""
+
+    @styled
+    def __init__(self, norms: Mapping[str, Sequence[Sequence[float]]], title: str | None) -> None:
+        self.norms, self.title, self.deepest = norms, title, _deepest(norms)
+        self.fig = Picture(figsize=(9.3, 3.7), layout="constrained")
+        self.left, right = self.fig.subplots(1, 2, sharey=True)
+        depths, reach, self.lines = range(1, self.deepest + 1), (0.5, self.deepest + 0.5), []
+        for (name, all_depths), color, marker, line in zip(norms.items(), CYCLE, MARKERS, LINES * 2):
+            style: dict[str, Any] = dict(color=color, marker=marker, markersize=4, linestyle=line, label=name)
+            self.lines += self.left.plot(depths, all_depths[-1], **style)
+            right.plot(depths, [each[0] for each in all_depths], **style)
+        self.here = right.axvline(1, color=COLORS["highlight"], linewidth=4, alpha=0.5, zorder=0)
+        largest = max(math.log10(n) for curves in norms.values() for each in curves for n in each)
+        smallest = min(math.log10(n) for curves in norms.values() for each in curves for n in each)
+        room = 0.06 * (largest - smallest) + 0.3
+        self.left.set(yscale="log", ylim=(10 ** (smallest - room), 10 ** (largest + room)))
+        self.left.set(xlabel="block, from the input to the output", ylabel="norm of the gradient", xlim=reach)
+        right.set(xlabel="blocks in the network", title="in its first block", xlim=reach)
+        for ax in (self.left, right):
+            ax.grid(axis="y")
+        if title:
+            self.fig.suptitle(title)
+        over = [right.yaxis, *right.lines[:-1]]  # what lies over the line at this depth
+        self.fig.moving = [*self.lines, self.left.title, self.left.legend(loc="best"), self.here, *over]
+
+    @styled
+    def move(self, depth: int) -> None:
+        """Show the blocks of a network of this depth."""
+        depth = integer(depth, "gradient_depth", "depth", least=1)
+        if depth > self.deepest:
+            raise ValueError(f"gradient_depth: depth needs to lie in [1, {self.deepest}], but got {depth}")
+        many, at = "s" * (depth > 1), {name: each[depth - 1] for name, each in self.norms.items()}
+        for line, each in zip(self.lines, at.values()):
+            line.set_data(np.arange(1, depth + 1), np.asarray(each))
+        self.here.set_xdata([depth, depth])
+        self.left.set_title(f"a network of {depth} block{many}")
+        said = ", ".join(f"{name} {each[0]:.2g} and {each[-1]:.2g}" for name, each in at.items())
+        heading = self.title or "Gradient norms"
+        self.fig.alt = f"{heading}: with {depth} block{many}, first block against last: {said}."
 
 
 @styled

@@ -153,7 +153,6 @@ def receptive_field_size(layers: Sequence[Any]) -> int:
     return _fields(_layers(layers))[-1][1]
 
 
-@styled
 def receptive_field(
     layers: Sequence[Any], *, position: int | None = None, outputs: int = 3, title: str | None = None
 ) -> Picture:
@@ -185,41 +184,64 @@ def receptive_field(
     Receptive field of output 0 of 2: layer 1 (kernel 3, stride 1) gives 5 cells, of which 0 to 2 are seen; layer 2
     (kernel 3, stride 2) gives 2 cells. It sees input cells 0 to 4 of 7, 5 cells.
     """
-    stack = _layers(layers)
-    outputs = integer(outputs, "receptive_field", "outputs", least=1)
-    position = outputs // 2 if position is None else integer(position, "receptive_field", "position", least=0)
-    if position >= outputs:
-        raise ValueError(f"receptive_field: position needs to lie in [0, {outputs - 1}], but got {position}")
-    counts = _counts(stack, outputs)
-    if counts[0] > MOST_CELLS:
-        raise ValueError(
-            f"receptive_field: {counts[0]} input cells would have to be drawn for {outputs} outputs, and at most "
-            f"{MOST_CELLS} can; ask for fewer outputs or layers"
-        )
-    seen = _seen(stack, position)
-    fields = [(1, 1, 0.5), *_fields(stack)]
-    fig = Picture(figsize=(min(9.4, max(5.0, 0.42 * counts[0] + 1.6)), 0.95 * len(counts) + 0.9), layout="constrained")
-    ax = fig.subplots()
-    for level, count in enumerate(counts):
-        jump, _, first = fields[level]
-        _draw_level(ax, len(stack) - level, count, jump, first, seen[level])
-        if level:
-            _draw_cone(ax, len(stack) - level, fields[level - 1 : level + 1], seen[level - 1 : level + 1])
-    kinds = [
-        f"layer {i + 1}\nkernel {k}, stride {s}" + (f"\ndilation {d}" if d > 1 else "")
-        for i, (k, s, d) in enumerate(stack)
-    ]
-    ax.set_yticks([len(stack) - level for level in range(len(counts))], ["input", *kinds])
-    ax.set(xlim=(-0.3, counts[0] + 0.3), ylim=(len(stack) + 0.45, -0.45))
-    every = 1 if counts[0] <= 20 else 5
-    ax.set_xticks([i + 0.5 for i in range(0, counts[0], every)], [str(i) for i in range(0, counts[0], every)])
-    ax.tick_params(length=0)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
-    low, high = seen[0][0], seen[0][-1]
-    ax.set(xlabel="cell of the input", title=title or f"One output cell can see {high - low + 1} input cells")
-    fig.alt = _field_sentence(stack, counts, seen, position)
-    return fig
+    page = FieldPage(layers, outputs, title)
+    page.move(page.counts[-1] // 2 if position is None else position)
+    return page.fig
+
+
+class FieldPage:
+    """A stack of layers along one axis; `move` marks what another output cell can see."""
+
+    @styled
+    def __init__(self, layers: Sequence[Any], outputs: int, title: str | None = None) -> None:
+        self.stack = stack = _layers(layers)
+        outputs = integer(outputs, "receptive_field", "outputs", least=1)
+        self.counts = counts = _counts(stack, outputs)
+        if counts[0] > MOST_CELLS:
+            raise ValueError(
+                f"receptive_field: {counts[0]} input cells would have to be drawn for {outputs} outputs, and at most "
+                f"{MOST_CELLS} can; ask for fewer outputs or layers"
+            )
+        width = min(9.4, max(5.0, 0.42 * counts[0] + 1.6))
+        self.fig = Picture(figsize=(width, 0.95 * len(counts) + 0.9), layout="constrained")
+        ax = self.fig.subplots()
+        self.fields = [(1, 1, 0.5), *_fields(stack)]
+        places = list(zip(range(len(stack), -1, -1), counts, self.fields))
+        self.levels = [_draw_level(ax, y, count, jump, first) for y, count, (jump, _, first) in places]
+        style: dict[str, Any] = dict(facecolor=shade(COLORS["highlight"], 0.22), edgecolor="none", zorder=1)
+        self.cones = [ax.add_patch(Polygon([(0, 0)] * 4, **style)) for _ in stack]
+        self.fig.moving = [*self.cones, *(cell for cells in self.levels for cell in cells)]
+        kinds = [
+            f"layer {i + 1}\nkernel {k}, stride {s}" + (f"\ndilation {d}" if d > 1 else "")
+            for i, (k, s, d) in enumerate(stack)
+        ]
+        ax.set_yticks([y for y, _, _ in places], ["input", *kinds])
+        ax.set(xlim=(-0.3, counts[0] + 0.3), ylim=(len(stack) + 0.45, -0.45))
+        every = 1 if counts[0] <= 20 else 5
+        ax.set_xticks([i + 0.5 for i in range(0, counts[0], every)], [str(i) for i in range(0, counts[0], every)])
+        ax.tick_params(length=0)
+        for spine in ax.spines.values():
+            spine.set_visible(False)
+        seen = _seen(stack, 0)[0]
+        title = title or f"One output cell can see {seen[-1] - seen[0] + 1} input cells"
+        ax.set(xlabel="cell of the input", title=title)
+
+    @styled
+    def move(self, position: int) -> None:
+        """Mark what this output cell can see, layer by layer down to the input."""
+        outputs = self.counts[-1]
+        if integer(position, "receptive_field", "position", least=0) >= outputs:
+            raise ValueError(f"receptive_field: position needs to lie in [0, {outputs - 1}], but got {position}")
+        seen = _seen(self.stack, position)
+        for cells, marked in zip(self.levels, seen):
+            for index, cell in enumerate(cells):
+                inside = index in marked
+                cell.set_facecolor(shade(COLORS["highlight" if inside else "grid"], 0.8))
+                cell.set(edgecolor=COLORS["ink" if inside else "neutral"], linewidth=1.6 if inside else 0.6)
+        for level, cone in enumerate(self.cones):
+            y = len(self.stack) - level - 1
+            cone.set_xy(_cone(y, self.fields[level : level + 2], seen[level : level + 2]))
+        self.fig.alt = _field_sentence(self.stack, self.counts, seen, position)
 
 
 def _window_numbers(
@@ -304,32 +326,21 @@ def _seen(stack: list[tuple[int, int, int]], position: int) -> list[list[int]]:
     return levels
 
 
-def _draw_level(ax: Axes, y: int, count: int, jump: int, first: float, seen: list[int]) -> None:
-    width = 0.86 * jump if jump > 1 else 0.86
-    for cell in range(count):
-        center = first + jump * cell
-        marked = cell in seen
-        color = COLORS["highlight"] if marked else COLORS["grid"]
-        style: dict[str, Any] = {
-            "edgecolor": COLORS["ink"] if marked else COLORS["neutral"],
-            "linewidth": 1.6 if marked else 0.6,
-        }
-        ax.add_patch(
-            Rectangle((center - width / 2, y - 0.2), width, 0.4, facecolor=shade(color, 0.8), zorder=3, **style)
-        )
+def _draw_level(ax: Axes, y: int, count: int, jump: int, first: float) -> list[Any]:
+    width, lefts = 0.86 * jump, [first + jump * cell - 0.43 * jump for cell in range(count)]
+    return [ax.add_patch(Rectangle((left, y - 0.2), width, 0.4, zorder=3)) for left in lefts]
 
 
-def _draw_cone(ax: Axes, y: int, fields: list[tuple[int, int, float]], seen: list[list[int]]) -> None:
+def _cone(y: int, fields: list[tuple[int, int, float]], seen: list[list[int]]) -> list[tuple[float, float]]:
     """From the seen cells of one layer down to what they see in the layer below."""
     (lower, _, first_lower), (upper, _, first_upper) = fields
     half_low, half_up = 0.43 * lower, 0.43 * upper
-    corners = [
+    return [
         (first_upper + upper * seen[1][0] - half_up, y + 0.2),
         (first_upper + upper * seen[1][-1] + half_up, y + 0.2),
         (first_lower + lower * seen[0][-1] + half_low, y + 0.8),
         (first_lower + lower * seen[0][0] - half_low, y + 0.8),
     ]
-    ax.add_patch(Polygon(corners, facecolor=shade(COLORS["highlight"], 0.22), edgecolor="none", zorder=1))
 
 
 def _cells(cells: list[int]) -> str:

@@ -182,7 +182,6 @@ def race(picture: Any, seconds: Mapping[str, float], elapsed: float, *, title: s
 # ---- a grid of threads ----------------------------------------------------------------------------------
 
 
-@styled
 def thread_grid(
     output: tuple[int, int], block: tuple[int, int], *, thread: tuple[int, int, int, int] | None = None,
     kernel: tuple[int, int] = (3, 3), shared: bool = False, title: str | None = None,
@@ -218,62 +217,73 @@ def thread_grid(
     6 blocks of 2 × 4 threads over an output of 5 × 6: 48 threads, 18 of them with nothing to do. \
 Thread (x 1, y 0) of block (x 1, y 1) makes number [2, 5] from rows 2 to 4 and columns 5 to 7 of the input.
     """
-    rows, columns = integers(list(output), "thread_grid", "output", count=2, least=1)
-    high, wide = integers(list(block), "thread_grid", "block", count=2, least=1)
-    kh, kw = integers(list(kernel), "thread_grid", "kernel", count=2, least=1)
-    if max(rows, columns) > MOST_CELLS:
-        raise ValueError(f"thread_grid: output needs at most {MOST_CELLS} rows and columns, but got {output}")
-    down, across = -(-rows // high), -(-columns // wide)
-    fig = Picture(figsize=(9.4, 4.3), layout="constrained")
-    left, right = fig.subplots(1, 2)
-    fig.suptitle(title or "A thread for each number of the output")
-    _cells(left, rows + kh - 1, columns + kw - 1, COLORS["input"], "input x", 0.30)
-    _cells(right, rows, columns, COLORS["output"], "output y and its threads", 0.30)
-    idle_style: dict[str, Any] = dict(facecolor="#FFFFFF", edgecolor=COLORS["neutral"], hatch="////", linewidth=0.3)
-    for i in range(down * high):
-        for j in range(across * wide):
-            if i >= rows or j >= columns:
-                right.add_patch(Rectangle((j, i), 1, 1, **idle_style))
-    for i in range(down):
-        for j in range(across):
-            right.add_patch(_frame(i * high, j * wide, high, wide, COLORS["ink"], 1.8))
-    for ax in (left, right):
-        ax.set(xlim=(-0.3, max(across * wide, columns + kw - 1) + 0.3))
-        ax.set(ylim=(max(down * high, rows + kh - 1) + 0.3, -0.3), aspect="equal", xlabel="column", ylabel="row")
-    idle = down * across * high * wide - rows * columns
-    said = (
-        f"{down * across} blocks of {high} × {wide} threads over an output of {rows} × {columns}: "
-        f"{down * across * high * wide} threads, {idle} of them with nothing to do."
-    )
+    grid = ThreadGrid(output, block, kernel, title)
     if thread is not None:
+        grid.mark(thread, shared)
+    return grid.fig
+
+
+class ThreadGrid:
+    """The threads of a CUDA grid over an output, on one picture; `mark` marks another of them."""
+
+    @styled
+    def __init__(self, output: Any, block: Any, kernel: Any, title: str | None = None) -> None:
+        self.output = rows, columns = integers(list(output), "thread_grid", "output", count=2, least=1)
+        self.block = high, wide = integers(list(block), "thread_grid", "block", count=2, least=1)
+        self.kernel = kh, kw = integers(list(kernel), "thread_grid", "kernel", count=2, least=1)
+        if max(rows, columns) > MOST_CELLS:
+            raise ValueError(f"thread_grid: output needs at most {MOST_CELLS} rows and columns, but got {output}")
+        self.blocks = down, across = -(-rows // high), -(-columns // wide)
+        self.fig = Picture(figsize=(9.4, 4.3), layout="constrained")
+        self.left, self.right = left, right = self.fig.subplots(1, 2)
+        self.fig.suptitle(title or "A thread for each number of the output")
+        _cells(left, rows + kh - 1, columns + kw - 1, COLORS["input"], "input x", 0.30)
+        _cells(right, rows, columns, COLORS["output"], "output y and its threads", 0.30)
+        idle_style: dict[str, Any] = dict(facecolor="#FFFFFF", edgecolor=COLORS["neutral"], hatch="////", linewidth=0.3)
+        for i in range(down * high):
+            for j in range(across * wide):
+                if i >= rows or j >= columns:
+                    right.add_patch(Rectangle((j, i), 1, 1, **idle_style))
+        for i in range(down):
+            for j in range(across):
+                right.add_patch(_frame(i * high, j * wide, high, wide, COLORS["ink"], 1.8))
+        for ax in (left, right):
+            ax.set(xlim=(-0.3, max(across * wide, columns + kw - 1) + 0.3))
+            ax.set(ylim=(max(down * high, rows + kh - 1) + 0.3, -0.3), aspect="equal", xlabel="column", ylabel="row")
+        idle = down * across * high * wide - rows * columns
+        self.said = self.fig.alt = (
+            f"{down * across} blocks of {high} × {wide} threads over an output of {rows} × {columns}: "
+            f"{down * across * high * wide} threads, {idle} of them with nothing to do."
+        )
+
+    @styled
+    def mark(self, thread: Any, shared: bool = False) -> None:
+        """Mark one thread, its window, and its block's piece of the input; the description says what it does."""
+        (rows, columns), (high, wide), (kh, kw) = self.output, self.block, self.kernel
         by, bx, ty, tx = integers(list(thread), "thread_grid", "thread", count=4, least=0)
-        if by >= down or bx >= across or ty >= high or tx >= wide:
+        if by >= self.blocks[0] or bx >= self.blocks[1] or ty >= high or tx >= wide:
             raise ValueError(
-                f"thread_grid: there is no thread {thread}: the grid has {down} × {across} blocks of {high} × {wide}"
+                f"thread_grid: there is no thread {thread}: the grid has {self.blocks[0]} × {self.blocks[1]} blocks of "
+                f"{high} × {wide}"
             )
-        said += " " + _mark(left, right, (by, bx, ty, tx), (rows, columns), (high, wide), (kh, kw), shared)
-    fig.alt = said
-    return fig
-
-
-def _mark(left, right, thread, output, block, kernel, shared) -> str:
-    """Mark one thread, its window, and its block's piece of the input; says in words what it does."""
-    (by, bx, ty, tx), (rows, columns), (high, wide), (kh, kw) = thread, output, block, kernel
-    i, j = by * high + ty, bx * wide + tx
-    name = f"Thread (x {tx}, y {ty}) of block (x {bx}, y {by})"
-    if shared:
-        tall = min(high + kh - 1, rows + kh - 1 - by * high)
-        broad = min(wide + kw - 1, columns + kw - 1 - bx * wide)
-        left.add_patch(_frame(by * high, bx * wide, tall, broad, COLORS["ink"], 2.2, linestyle="--"))
-    piece = " Its block fetches the dashed piece together." if shared else ""
-    right.add_patch(Rectangle((j, i), 1, 1, facecolor=COLORS["highlight"], edgecolor=COLORS["ink"], linewidth=1.5))
-    if i >= rows or j >= columns:
-        return f"{name} would make number [{i}, {j}], which isn't there: it must do nothing.{piece}"
-    left.add_patch(Rectangle((j, i), kw, kh, facecolor=COLORS["highlight"], edgecolor=COLORS["ink"], linewidth=1.5))
-    return (
-        f"{name} makes number [{i}, {j}] from rows {i} to {i + kh - 1} and columns {j} to {j + kw - 1} of the "
-        f"input.{piece}"
-    )
+        for patch in self.fig.moving:
+            patch.remove()
+        i, j = by * high + ty, bx * wide + tx
+        works = i < rows and j < columns
+        style: dict[str, Any] = dict(facecolor=COLORS["highlight"], edgecolor=COLORS["ink"], linewidth=1.5)
+        self.fig.moving = [self.right.add_patch(Rectangle((j, i), 1, 1, **style))]
+        if shared:
+            tall, broad = min(high, rows - by * high) + kh - 1, min(wide, columns - bx * wide) + kw - 1
+            piece = _frame(by * high, bx * wide, tall, broad, COLORS["ink"], 2.2, linestyle="--")
+            self.fig.moving += [self.left.add_patch(piece)]
+        if works:
+            self.fig.moving += [self.left.add_patch(Rectangle((j, i), kw, kh, **style))]
+        reads = f"from rows {i} to {i + kh - 1} and columns {j} to {j + kw - 1} of the input."
+        does = f"makes number [{i}, {j}] {reads}" if works else (
+            f"would make number [{i}, {j}], which isn't there: it must do nothing."
+        )  # fmt: skip
+        fetched = " Its block fetches the dashed piece together." if shared else ""
+        self.fig.alt = f"{self.said} Thread (x {tx}, y {ty}) of block (x {bx}, y {by}) {does}{fetched}"
 
 
 def _cells(ax: Any, rows: int, columns: int, color: str, title: str, alpha: float) -> None:

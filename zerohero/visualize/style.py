@@ -168,8 +168,8 @@ class Picture(Figure):
         return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
 
     def _movers(self) -> list[Any]:
-        axes = {id(artist.axes): artist.axes for artist in self.moving if artist.axes is not None and artist.axes.axison}
-        edges = [edge for ax in axes.values() for edge in ax.spines.values()]
+        axes = [ax for ax in self.axes if ax.axison and any(artist.axes is ax for artist in self.moving)]
+        edges = [edge for ax in axes for edge in ax.spines.values()]
         return sorted([*self.moving, *edges], key=lambda artist: artist.zorder)
 
     def draw(self, renderer: Any) -> None:
