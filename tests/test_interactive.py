@@ -100,7 +100,7 @@ EXPLORERS = {
         [{"epochs": 10 * s} for s in range(1, 10)],
     ),
     "depth_explorer": (
-        lambda: interactive.depth_explorer({"sigmoid": {"plain": [[0.1] * d for d in range(1, 8)]}}),
+        lambda: interactive.depth_explorer({"sigmoid": {"plain": [[0.1**k for k in range(d)] for d in range(1, 8)]}}),
         [{"blocks": 1 + s % 7} for s in range(9)],
     ),
     "overlap_explorer": (

@@ -209,7 +209,9 @@ class FieldPage:
         places = list(zip(range(len(stack), -1, -1), counts, self.fields))
         self.levels = [_draw_level(ax, y, count, jump, first) for y, count, (jump, _, first) in places]
         style: dict[str, Any] = dict(facecolor=shade(COLORS["highlight"], 0.22), edgecolor="none", zorder=1)
-        self.cones = [ax.add_patch(Polygon([(0, 0)] * 4, **style)) for _ in stack]
+        self.cones = [Polygon([(0, 0)] * 4, **style) for _ in stack]
+        for cone in self.cones:
+            ax.add_patch(cone)
         self.fig.moving = [*self.cones, *(cell for cells in self.levels for cell in cells)]
         kinds = [
             f"layer {i + 1}\nkernel {k}, stride {s}" + (f"\ndilation {d}" if d > 1 else "")
