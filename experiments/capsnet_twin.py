@@ -226,7 +226,8 @@ def _row(runs: list[dict]) -> dict:
         "test_accuracy": statistics.mean(accuracies),
         "test_accuracy_std": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
         "epoch_seconds": statistics.median(seconds for run in runs for seconds in run["epoch_seconds"]),
-        "seconds_to_target": statistics.median(reached) if len(reached) == len(runs) else None,
+        "reached_target": len(reached),
+        "seconds_to_target": statistics.median(reached) if reached else None,
     }  # fmt: skip
 
 

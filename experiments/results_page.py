@@ -65,7 +65,7 @@ def measured(content: dict[str, Any]) -> list[str]:
     rows += [f"{key}: {value:.4g}" for key, value in content.get("summary", {}).items() if isinstance(value, float)]
     for who, row in content.get("summary", {}).items():
         if isinstance(row, dict):
-            rows.append(f"{who}: " + ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float)))
+            rows.append(f"{who}: " + ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, (int, float))))
     return rows or [f"{len(content['measurements'])} measurements"]
 
 
