@@ -302,9 +302,15 @@ def test_the_readmes_results_are_those_of_cards_and_recordings():
     recorded = set(cards().values())
     for name in ("multimnist", "picasso"):
         recorded.add("; ".join(ROWS[name](json.loads((ROOT / f"experiments/results/{name}.json").read_text("utf-8")))))
+    twins = json.loads((ROOT / "experiments/results/capsnet_twin.json").read_text("utf-8"))["summary"]
+    ours, theirs = (
+        f"{100 * twins[name]['test_accuracy']:.2f} ± {100 * twins[name]['test_accuracy_std']:.2f}"
+        for name in ("zerohero", "PyTorch")
+    )
+    recorded.add(f"{ours} and {theirs} %; PyTorch takes {twins['PyTorch']['epoch_ratio']:.2f} × as long")
     table = readme().split("| what | result |")[1].split("\n\n")[0]
     results = [cells[1] for cells in rows(table, 3)]
-    assert len(results) == 6
+    assert len(results) == 7
     assert set(results) <= recorded, set(results) - recorded
     others = sorted((ROOT / "experiments" / "cards").glob("capsnet_mnist_*.json"))
     seeds = [ROOT / "zerohero" / "weights" / "capsnet_mnist.json", *others]
