@@ -20,7 +20,6 @@ CELL_METADATA = {"tags", "slideshow", "jupyter", "editable", "deletable", "nbgra
 INSTALLED = re.compile(r"[~/][\w.+~/-]*/(zerohero|site-packages|python3\.\d+)/")  # one machine's folders
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PROGRESS_BAR = re.compile(r"\s*\d+%\|.*\| .*\[.*\]")  # what is left of tqdm's widget: for ever at 0 %
-
 COMPILING = re.compile(r"^zerohero: compiling .* finds it on disk\n", re.MULTILINE)  # said only where nothing is cached
 
 

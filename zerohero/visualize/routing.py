@@ -39,7 +39,7 @@ def unrolled_routing(iterations: int = 2) -> Picture:
     --------
     >>> from zerohero.visualize import unrolled_routing
     >>> unrolled_routing(1)
-    Routing in 1 steps, from b = 0 to v. A step makes c = softmax(b) and v = squash(Σ c û); between two steps û · v is
+    Routing in 1 step, from b = 0 to v. A step makes c = softmax(b) and v = squash(Σ c û); between two steps û · v is
     added to b. The votes û enter everywhere.
     """
     if integer(iterations, "unrolled_routing", "iterations", least=1) > 3:
@@ -69,10 +69,11 @@ def unrolled_routing(iterations: int = 2) -> Picture:
     for x, top in [*((x, 2.08) for x in steps), *((x - 2.4, 2.32) for x in steps[1:])]:
         ax.annotate("", (x, top), (x, 0.75), arrowprops=style)
     ax.fill_between([2.2, steps[-1] + 1.4], -0.05, 0.75, facecolor="#FBF3DD", edgecolor=COLORS["neutral"])
+    many = "s" * (iterations > 1)
     said = "the votes û" + (": the same in every step" if iterations > 1 else "")
     ax.text((steps[-1] + 3.6) / 2, 0.35, said, ha="center", va="center")
-    fig.alt = (f"Routing in {iterations} steps, from b = 0 to v. A step makes c = softmax(b) and v = squash(Σ c û); "
-               "between two steps û · v is added to b. The votes û enter everywhere.")
+    fig.alt = (f"Routing in {iterations} step{many}, from b = 0 to v. A step makes c = softmax(b) and v = squash(Σ c û)"
+               "; between two steps û · v is added to b. The votes û enter everywhere.")
     return fig
 
 
