@@ -1,4 +1,4 @@
-"""How many parameters do dense connections need for the accuracy of residual ones?"""
+"""Do dense connections need fewer parameters than residual ones for the same error? Both begin with the same layers."""
 
 from photographs import cifar10
 from recording import Recording, arguments, device, history
@@ -6,18 +6,18 @@ from recording import Recording, arguments, device, history
 import zerohero as zh
 from zerohero import models, optim, training
 
-# family, the option that sets its size, and sizes
-FAMILIES = (("ResNet-20", "resnet20", "width", (8, 16, 32)), ("DenseNet-121", "densenet121", "growth", (4, 6, 8)))
+# name, the option that sets the size of all layers, and its values
+FAMILIES = {"ResNet-50": ("resnet50", "width", (4, 6, 8)), "DenseNet-121": ("densenet121", "growth", (4, 6, 8))}
 
 
 def main() -> None:
-    options = arguments(__doc__, images=5_000, epochs=12)
+    options = arguments(__doc__, images=5_000, epochs=12, seeds=1)
     zh.use_backend(options.backend)
     train, test = cifar10(options.images)
     recording = Recording("densenet_parameters", __doc__, vars(options))
 
     def learn(family: str, size: int, seed: int) -> dict:
-        name, option = next((name, option) for each, name, option, _ in FAMILIES if each == family)
+        name, option, _ = FAMILIES[family]
         zh.seed(seed)
         model = models.create(name, num_classes=10, **{option: size}).to(device(options))
         curves = training.fit(
@@ -26,9 +26,10 @@ def main() -> None:
         )  # fmt: skip
         return {"curves": history(curves), "parameters": model.num_parameters()}
 
-    for family, _, _, sizes in FAMILIES:
-        for size in sizes:
-            recording.measure(learn, family=family, size=size, seed=0)
+    for seed in range(options.seeds):
+        for family, (_, _, sizes) in FAMILIES.items():
+            for size in sizes:
+                recording.measure(learn, family=family, size=size, seed=seed)
 
 
 if __name__ == "__main__":

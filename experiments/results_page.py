@@ -42,12 +42,18 @@ def page(folder: Path = HERE / "results") -> str:
     for path in sorted(folder.glob("*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
         machine = content["machine"].get("gpu") or content["machine"]["processor"]
-        seconds = round(sum(each["seconds"] for each in content["measurements"]))
+        seconds = round(sum(map(seconds_of, content["measurements"])))
         question = content["question"].split("\n")[0]
         cells = [f"[{question}](results/{path.name})", "<br>".join(measured(content)), PAPERS.get(path.stem, ""),
                  f"`{content['command']}`", f"{seconds}, {machine}, {content['date']}"]  # fmt: skip
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def seconds_of(each: dict[str, Any]) -> float:
+    """How long a measurement took: "seconds" are those of its last start, the curves' those of all its epochs."""
+    curves = each.get("curves")
+    return max(each["seconds"], sum(curves.get("seconds", [])) if isinstance(curves, dict) else 0)
 
 
 def measured(content: dict[str, Any]) -> list[str]:
