@@ -243,7 +243,7 @@ def _section(document: Document, file: Path) -> list[str]:
         f"{document['machine']['processor']}, {count(document['threads'], 'thread')}"
     )
     return [
-        f"## {where}\n",
+        f"## {where}: {file.stem}\n",
         "\n".join(f"* {note}" for note in notes(document)) + "\n",
         f"![{alt(document)}]({file.stem}.png)\n",
         markdown(HEAD, lines(document)),
@@ -251,7 +251,8 @@ def _section(document: Document, file: Path) -> list[str]:
         markdown(DETAILS, details(document)),
         "GFLOPS count the operations of the plain algorithm; a program may do some twice, or fewer (Winograd's form of "
         "a 3×3 convolution). The share of the roofline is the part of the speed that computing and moving the needed "
-        "bytes would allow.\n",
+        "bytes would allow; more than 100 % says that the roof was measured in a busier moment, or that numbers were "
+        "still in a cache.\n",
         f"</details>\n\nAll numbers: [{file.name}]({file.name}).\n",
     ]
 

@@ -8,7 +8,7 @@ from zerohero import nn, optim, training
 
 
 def network(p: float) -> nn.Module:
-    """Two convolutions with pooling, and two wide layers with dropout before each, as AlexNet has it."""
+    """Two convolutions with pooling, and two fully connected layers with dropout before each."""
     return nn.Sequential(
         nn.Conv2d(3, 24, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(24, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),

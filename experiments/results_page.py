@@ -44,10 +44,16 @@ def page(folder: Path = HERE / "results") -> str:
         machine = content["machine"].get("gpu") or content["machine"]["processor"]
         seconds = round(sum(map(seconds_of, content["measurements"])))
         question = content["question"].split("\n")[0]
-        cells = [f"[{question}](results/{path.name})", "<br>".join(measured(content)), PAPERS.get(path.stem, ""),
+        cells = [f"[{question}](results/{path.name})", folded(measured(content)), PAPERS.get(path.stem, ""),
                  f"`{content['command']}`", f"{seconds}, {machine}, {content['date']}"]  # fmt: skip
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def folded(lines: list[str], most: int = 10) -> str:
+    """The lines of a cell; many of them unfold when asked for."""
+    text = "<br>".join(lines)
+    return text if len(lines) <= most else f"<details><summary>{len(lines)} lines</summary>{text}</details>"
 
 
 def seconds_of(each: dict[str, Any]) -> float:
@@ -61,7 +67,7 @@ def measured(content: dict[str, Any]) -> list[str]:
     groups: dict[str, list[dict[str, Any]]] = {}
     for each in content["measurements"]:
         name = ", ".join(f"{key} {value}" for key, value in each["variant"].items() if key not in ("seed", "rate"))
-        if not {"rate_for", "picture"} & each["variant"].keys():  # choices of a rate; pictures
+        if not {"rate_for", "choice", "picture"} & each["variant"].keys():  # choices of a rate; pictures
             groups.setdefault(name, []).append(each)
     rows = []
     for name, alike in groups.items():
@@ -71,7 +77,8 @@ def measured(content: dict[str, Any]) -> list[str]:
     rows += [f"{key}: {value:.4g}" for key, value in content.get("summary", {}).items() if isinstance(value, float)]
     for who, row in content.get("summary", {}).items():
         if isinstance(row, dict):
-            rows.append(f"{who}: " + ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, (int, float))))
+            words = [text.format(row[name]) for name, text in SUMMARY.items() if row.get(name) is not None]
+            rows.append(f"{who}: {', '.join(words)}")
     return rows or [f"{len(content['measurements'])} measurements"]
 
 
@@ -115,6 +122,15 @@ QUANTITIES = [
     (value("ranks", "2", "efficiency", factor=100), "two ranks take their steps at {} % of one rank's speed"),
     (value("test_error"), "error {}"),
 ]
+
+
+# What a summary says, and in which words; busy moments of the machine make its seconds to a target uncertain.
+SUMMARY = {
+    "test_accuracy": "{:.2%} right",
+    "test_accuracy_std": "standard deviation {:.2%}",
+    "epoch_seconds": "an epoch {:.0f} s",
+    "epoch_ratio": "{:.2f} times as long",
+}
 
 
 def mean_of(alike: list[dict[str, Any]], number, words: str) -> str:

@@ -173,6 +173,10 @@ def test_this_course_gives_a_working_copy_whose_first_lecture_lab_opens(zerohero
     for folder in ("notebooks", "exercises"):
         assert {path.name for path in (ROOT / folder).glob("[01]?-*.ipynb")} == set(os.listdir(mine / folder))
     assert not (mine / "solutions").exists()
+    recorded = (ROOT / "experiments/results").glob("*.json")
+    measured = [each for path in recorded for each in json.loads(path.read_text("utf-8"))["measurements"]]
+    shown = {each["file"] for each in measured if "file" in each}
+    assert shown and all((mine / "experiments/results" / file).is_file() for file in shown)  # lecture 08's pictures
     assert lab.course(mine) == (mine.resolve(), "notebooks/00-start-here.ipynb")
 
 

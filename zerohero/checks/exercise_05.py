@@ -158,8 +158,8 @@ def order_as_ranks(scores, labels, k):
 
 @top_error.misconception(
     "scores compared with labels",
-    "Your error is 1, or nearly, for all inputs: you compare the labels with the largest *scores*. A label is the "
-    "number of a class: `np.argsort` gives classes, `np.sort` gives scores.",
+    "You compare the labels with the largest *scores*: they are equal only by accident, when a score happens to be "
+    "that whole number. A label is the number of a class: `np.argsort` gives classes, `np.sort` gives scores.",
 )
 def values_not_classes(scores, labels, k):
     return _missed(-np.sort(-scores, axis=1)[:, :k], labels)

@@ -30,7 +30,7 @@ def lab(
     \b
     zerohero lab
     zerohero lab --port 8890 --no-browser
-    zerohero lab --folder ~/zerohero --ServerApp.ip=0.0.0.0
+    zerohero lab --folder ~/zerohero
     """
     root, first = course(folder)
     if importlib.util.find_spec("jupyterlab") is None:

@@ -18,6 +18,7 @@ COURSE = (
     "notebooks/[0-9][0-9]-*.ipynb",
     "exercises/[0-9][0-9]-*.ipynb",
     "experiments/results/*.json",  # recorded numbers that lectures plot
+    "experiments/results/*/*.jpg",  # and pictures that they show
     "benchmarks/results*.json",
     "LICENSE*",
 )
@@ -37,7 +38,7 @@ def start(
 ) -> None:
     """Make a working copy of the course.
 
-    Lectures, exercises and the recorded numbers that they show. Run it again after the course was renewed: it adds what
+    Lectures, exercises and the recordings that they show. Run it again after the course was renewed: it adds what
     is new, renews what you didn't touch, and never overwrites what you changed.
 
     \b
