@@ -134,12 +134,12 @@ def without_dropout(model):
     return model
 
 
-def gradients_agree(ours, theirs, x, t):
-    """Every parameter's gradient, and the images', within 1e-8 of PyTorch's relative to its norm; the largest found."""
-    wanted = {name: parameter.grad.numpy() for name, parameter in theirs.named_parameters()} | {
-        "images": t.grad.numpy()
-    }
-    found = {name: parameter.grad for name, parameter in ours.named_parameters()} | {"images": x.grad}
+def gradients_agree(ours, theirs, **others):
+    """Every parameter's gradient, and others, within 1e-8 of PyTorch's relative to its norm; the largest found."""
+    wanted = {name: parameter.grad.numpy() for name, parameter in theirs.named_parameters()}
+    found = {name: parameter.grad for name, parameter in ours.named_parameters()}
+    for name, (ours_found, theirs_found) in others.items():
+        found[name], wanted[name] = ours_found, theirs_found
     assert found.keys() == wanted.keys()
     whole = np.sqrt(sum((g**2).sum() for g in wanted.values()))
     largest = 0.0
@@ -159,27 +159,34 @@ def test_logits_and_every_gradient_are_pytorchs(name, options, twin, side, batch
     ours, theirs = pair(name, options, twin)
     without_dropout(ours)
     images, labels = rng.standard_normal((batch, 3, side, side)), rng.integers(0, 7, batch)
+    before = {key: buffer.copy() for key, buffer in ours.named_buffers()}
 
     x, t = Parameter(images), torch.tensor(images, requires_grad=True)
     logits, expected = ours(x), theirs(t)
     assert np.abs(logits.data - expected.detach().numpy()).max() <= 1e-9 * np.abs(expected.detach().numpy()).max()
     zh.cross_entropy(logits, labels).backward()
     torch.nn.functional.cross_entropy(expected, torch.tensor(labels)).backward()
-    largest = gradients_agree(ours, theirs, x, t)
+    largest = gradients_agree(ours, theirs, images=(x.grad, t.grad.numpy()))
 
     running = dict(ours.named_buffers())
     for key, value in theirs.state_dict().items():
         if "running" in key:
             np.testing.assert_allclose(running[key], value.numpy(), rtol=1e-5, atol=1e-6, err_msg=key)
 
+    for key, buffer in ours.named_buffers():  # 0.9 · before + 0.1 · batch: normalize in evaluation by the batch
+        buffer[...] = 10 * buffer - 9 * before[key]
+        if key.endswith("var"):  # a channel that hardly varies in so few images would enlarge rounding, not signal
+            buffer += buffer.mean() / 2
+    theirs.load_state_dict({key: torch.tensor(buffer) for key, buffer in ours.named_buffers()}, strict=False)
     ours.eval(), theirs.eval()
     with torch.no_grad():
         expected = theirs.float()(t.float()).numpy()
     for parameter in ours.parameters():
         parameter.data = parameter.data.astype(np.float32)
     difference = np.abs(ours.scores(images.astype(np.float32)) - expected).max()
-    print(f"{name} {side}×{side}: gradients {largest:.1e}, float32 logits {difference:.1e}")
-    assert difference <= 1e-4
+    spread = np.ptp(expected, axis=0).max()  # from image to image
+    print(f"{name} {side}×{side}: gradients {largest:.1e}, float32 logits {difference:.1e} of {spread:.1e}")
+    assert difference <= 1e-4 and (batch == 1 or difference <= 0.01 * spread)
 
 
 @pytest.mark.parametrize("bn", [True, False])
@@ -190,16 +197,14 @@ def test_auxiliary_classifiers_are_pytorchs_and_count_three_tenths(bn):
     ours, theirs = pair(name, options, lambda: twins.GoogLeNetTwin(7, bn, True))
     without_dropout(ours)
     images, labels = rng.standard_normal((2 if bn else 1, 3, side, side)), rng.integers(0, 7, 2 if bn else 1)
-    x, t = Parameter(images), torch.tensor(images, requires_grad=True)
     loss, scores = ours.training_step(images, labels)
     loss.backward()
     entropy = torch.nn.functional.cross_entropy
-    main, first, second = theirs(t)
+    main, first, second = theirs(torch.tensor(images))
     total = sum(w * entropy(s, torch.tensor(labels)) for w, s in ((1, main), (0.3, first), (0.3, second)))
     total.backward()
     assert loss.item() == pytest.approx(total.item(), rel=1e-10)
-    x.grad = t.grad.numpy()  # the images are no leaf in a training step
-    gradients_agree(ours, theirs, x, t)
+    gradients_agree(ours, theirs)  # the images are no leaf in a training step
     ours.eval()
     loss, scores = ours.training_step(images, labels)
     assert loss.item() == pytest.approx(zh.cross_entropy(scores, labels), rel=1e-12)
@@ -255,6 +260,16 @@ def test_any_size_from_the_smallest_on_any_channels_and_any_classes_fit(name):
         (lambda: models.create("resnet20", residual=1), TypeError, "residual needs True or False"),
         (lambda: models.create("densenet121", growth=0), ValueError, "growth needs to be at least 1"),
         (lambda: models.create("resnet21"), ValueError, "but got 'resnet21'"),
+        (lambda: models.create(["resnet20"]), ValueError, r"name needs one of .*'resnet20'.*but got \['resnet20'\]"),
+        (lambda: nn.Inception(8, "8", 4, 8, 4, 8, 4), TypeError, "Inception: ones needs an integer"),
+        (lambda: nn.Inception(8, 8, 4, 8, 4, 8, 4, kernel5=4), ValueError, "kernel5 needs to be odd.*but got 4"),
+        (lambda: nn.DenseLayer(4, "4"), TypeError, "DenseLayer: growth needs an integer"),
+        (lambda: nn.AuxiliaryClassifier(8, 3)(np.zeros((8, 14, 14))), ValueError, r"images \(N, C, H, W\)"),
+        (lambda: nn.residual.pad_shortcut(np.zeros((1, 2, 3, 3)), 1, 2), ValueError, "channels needs to be at least 2"),
+        (lambda: nn.residual.pad_shortcut(np.zeros((1, 2, 3, 3)), 4, 0), ValueError, "stride needs to be at least 1"),
+        (lambda: nn.Conv2d(3, 4, 3, bias="False"), TypeError, "Conv2d: bias needs True or False"),
+        (lambda: nn.Linear(3, 4, bias=1), TypeError, "Linear: bias needs True or False"),
+        (lambda: nn.inception.ConvReLU(3, 4, 1, batch_norm="no"), TypeError, "batch_norm needs True or False"),
         (lambda: models.create("resnet18", depth=34), TypeError, "has no option 'depth'"),
         (lambda: nn.BasicBlock(8, 4, shortcut="pad"), ValueError, "in_channels 8 is more than the 4 that go out"),
         (lambda: models.create("resnet20").scores(np.zeros((1, 1, 8, 8))), ValueError, "3 input channels.*x has 1"),

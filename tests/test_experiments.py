@@ -24,6 +24,19 @@ def recording():
     return module
 
 
+# how many measurements the case study of lectures 05 and 06 has of each question
+WHOLE = {"activation_functions": 9, "densenet_parameters": 6, "dropout": 6, "plain_and_residual": 4, "small_kernels": 6}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_every_variant_of_the_case_study_was_recorded(name):
+    content = json.loads((FOLDER / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    variants = [json.dumps(each["variant"], sort_keys=True) for each in content["measurements"]]
+    assert len(variants) == len(set(variants)) == WHOLE[name]
+    epochs = content["settings"]["epochs"]
+    assert all(len(each["curves"]["val_accuracy"]) == epochs for each in content["measurements"])
+
+
 def squares(calls):
     def square(number, seed):
         calls.append((number, seed))

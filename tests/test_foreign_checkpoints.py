@@ -228,6 +228,55 @@ def test_names_can_be_translated(tmp_path):
     assert (layer.weight.data == 1).all() and (layer.bias.data == 0).all()
 
 
+def test_a_translated_name_is_not_taken_for_one_of_the_files(tmp_path):
+    np.savez(tmp_path / "w.npz", W=np.ones((1, 2)), weight=np.full((1, 2), 7.0), bias=np.zeros(1))
+    layer = nn.Linear(2, 1)
+
+    def rename(name):
+        return "W" if name == "weight" else name
+
+    with pytest.raises(ValueError, match=r"unexpected: weight \(in the file\)$"):
+        zh.load_weights(layer, tmp_path / "w.npz", rename=rename)
+    zh.load_weights(layer, tmp_path / "w.npz", rename=rename, strict=False)
+    assert (layer.weight.data == 1).all()
+
+
+def test_a_file_with_none_of_the_names_is_refused_even_if_not_strict(tmp_path):
+    np.savez(tmp_path / "w.npz", W=np.ones((1, 2)), b=np.zeros(1))
+    with pytest.raises(ValueError, match="missing: weight, bias; unexpected: W, b"):
+        zh.load_weights(nn.Linear(2, 1), tmp_path / "w.npz", strict=False)
+
+
+def test_a_prefix_that_is_the_models_own_stays(tmp_path):
+    class Wrapped(nn.Module):
+        def __init__(self):
+            self.module = nn.Linear(2, 1)
+
+    first, second = Wrapped(), Wrapped()
+    zh.save_weights(first, tmp_path / "w.safetensors")
+    zh.load_weights(second, tmp_path / "w.safetensors")
+    assert (first.module.weight.data == second.module.weight.data).all()
+
+
+def test_an_archive_with_two_arrays_of_one_name_is_refused(tmp_path):
+    np.savez(tmp_path / "w.npz", weight=np.ones((1, 2)), bias=np.zeros(1))
+    with zipfile.ZipFile(tmp_path / "w.npz", "a") as archive:
+        archive.writestr("weight", archive.read("weight.npy"))
+    with pytest.raises(ValueError, match="more than one array of the name weight"):
+        zh.load_weights(nn.Linear(2, 1), tmp_path / "w.npz")
+
+
+@pytest.mark.parametrize(
+    ("load", "words"),
+    [(lambda: nn.Linear(2, 1).load_state_dict("w.pth"), "state needs a mapping from names to arrays, but got 'w.pth'"),
+     (lambda: nn.Linear(2, 1).load_state_dict({0: 1}), "state needs a mapping from names to arrays"),
+     (lambda: zh.load_weights("lenet5", "w.npz"), "model needs to be a Module, but got 'lenet5'")],
+)  # fmt: skip
+def test_what_is_no_model_and_no_state_is_named(load, words):
+    with pytest.raises(TypeError, match=words):
+        load()
+
+
 def test_densenets_are_read_in_the_older_spelling_of_torchvisions_files(tmp_path):
     torch.manual_seed(0)
     theirs = twins.DenseNetTwin(121, 5, 4).eval()
@@ -247,9 +296,12 @@ def test_densenets_are_read_in_the_older_spelling_of_torchvisions_files(tmp_path
         np.testing.assert_allclose(model.scores(image), theirs(torch.tensor(image)).numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_name_in_caffe_refuses_other_names():
+@pytest.mark.parametrize(
+    "name", ["fc.weight", "features.5.squeeze.weight", "features.99.weight", "classifier.3.squeeze.bias", 7]
+)
+def test_name_in_caffe_refuses_other_names(name):
     with pytest.raises(ValueError, match="parameter of squeezenet1_1, but got"):
-        name_in_caffe("fc.weight")
+        name_in_caffe(name)
 
 
 # ---- networks that others trained -----------------------------------------------------------------------

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from zerohero.arguments import reason
+from zerohero.arguments import reason, shown
 from zerohero.nn.module import Module
 from zerohero.tensor import move
 
@@ -81,7 +81,7 @@ def load_weights(
         If it is a PyTorch checkpoint and PyTorch isn't installed.
     ValueError
         If it is damaged, holds anything but numbers, or does not fit the model, with the names that are missing,
-        unexpected or misshapen; the model stays as it was.
+        unexpected or misshapen (without `strict`: if it has none of the model's names); the model stays as it was.
 
     Examples
     --------
@@ -96,11 +96,15 @@ def load_weights(
     """
     from zerohero.foreign import read_foreign, without_prefix
 
+    if not isinstance(model, Module):
+        raise TypeError(f"load_weights: model needs to be a Module, but got {shown(model)}")
     found = read_foreign(path)
-    arrays = without_prefix(read_arrays(path)[0] if found is None else found)
-    if rename is not None:
-        here = {rename(name): name for name in model.state_dict()}
-        arrays = {here.get(name, name): array for name, array in arrays.items()}
+    arrays, own = read_arrays(path)[0] if found is None else found, model.state_dict()
+    if not arrays.keys() & own.keys():
+        arrays = without_prefix(arrays)
+    if rename is not None:  # then only the new names count: "weight" in the file needn't be the model's
+        here = {rename(name): name for name in own}
+        arrays = {here.get(name, f"{name} (in the file)" if name in own else name): a for name, a in arrays.items()}
     try:
         model.load_state_dict(arrays, strict=strict)
     except ValueError as error:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 import re
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from zerohero.arguments import reason
+from zerohero.arguments import listed, reason
 
 CHUNK = 1 << 20
 # What an archive may unpack to: so many times its own length, and so many bytes in any case.
@@ -53,7 +54,10 @@ def read_npz(source: Path) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(source) as archive:
             members = archive.infolist()
             _check_sizes(members, source.stat().st_size)
-            return {member.filename.removesuffix(".npy"): _array(archive, member) for member in members}
+            names = [member.filename.removesuffix(".npy") for member in members]
+            if twice := [name for name, count in Counter(names).items() if count > 1]:
+                raise ValueError(f"it has more than one array of the name {listed(twice)}")
+            return {name: _array(archive, member) for name, member in zip(names, members)}
     except FileNotFoundError:
         raise
     except Exception as error:  # zipfile raises nearly anything

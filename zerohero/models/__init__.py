@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from zerohero.arguments import one_of
 from zerohero.nn.module import Module
 
 # name -> (module of this package, function in it, its positional arguments)
@@ -89,7 +90,5 @@ def options_of(name: str) -> dict[str, Any]:
 
 
 def _builder(name: str) -> Callable[..., Module]:
-    if name not in _BUILDERS:
-        raise ValueError(f"create: name needs one of {', '.join(_BUILDERS)}, but got {name!r}")
-    module, function, *first = _BUILDERS[name]
+    module, function, *first = _BUILDERS[one_of(name, "create", "name", list(_BUILDERS))]
     return functools.partial(getattr(importlib.import_module(f"zerohero.models.{module}"), function), *first)

@@ -6,7 +6,7 @@ from typing import Any
 
 from zerohero import nn
 from zerohero.arguments import images_of_size, integer, one_of
-from zerohero.nn.residual import SHORTCUTS, BasicBlock, Bottleneck
+from zerohero.nn.residual import SHORTCUTS, BasicBlock, Bottleneck, stage
 from zerohero.ops.activation import relu
 from zerohero.ops.linear import flatten
 from zerohero.ops.pooling import global_avg_pool2d, max_pool2d
@@ -36,22 +36,19 @@ class ResNet(nn.Module):
         block, counts = TABLE[depth]
         self.conv1 = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        channels = width
-        for stage, count in enumerate(counts):
-            blocks = []
-            for i in range(count):
-                stride = 2 if stage > 0 and i == 0 else 1
-                blocks.append(block(channels, width * 2**stage, stride=stride, shortcut=shortcut))
-                channels = width * 2**stage * block.expansion
-            setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
-        self.fc = nn.Linear(channels, num_classes)
+        inside, channels = width, width
+        for i, count in enumerate(counts):
+            blocks = stage(block, inside, channels, count, stride=min(i, 1) + 1, shortcut=shortcut)
+            setattr(self, f"layer{i + 1}", blocks)
+            inside, channels = channels * block.expansion, 2 * channels
+        self.fc = nn.Linear(inside, num_classes)
         nn.init.he_convolutions(self)
 
     def forward(self, x: Any) -> Any:
         images_of_size(x, "resnet", least=1)
         x = max_pool2d(relu(self.bn1(self.conv1(x))), 3, stride=2, padding=1)
-        for stage in ("layer1", "layer2", "layer3", "layer4"):
-            x = getattr(self, stage)(x)
+        for name in ("layer1", "layer2", "layer3", "layer4"):
+            x = getattr(self, name)(x)
         return self.fc(flatten(global_avg_pool2d(x)))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from zerohero import nn
 from zerohero.arguments import boolean, images_of_size, integer
-from zerohero.nn.residual import BasicBlock
+from zerohero.nn.residual import BasicBlock, stage
 from zerohero.ops.activation import relu
 from zerohero.ops.linear import flatten
 from zerohero.ops.pooling import global_avg_pool2d
@@ -26,22 +26,17 @@ class ResNetCIFAR(nn.Module):
     def __init__(self, depth: int, num_classes: int, in_channels: int, width: int, residual: bool):
         self.conv1 = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        channels = width
-        for stage in range(3):
-            blocks = []
-            for i in range((depth - 2) // 6):
-                stride = 2 if stage > 0 and i == 0 else 1
-                shortcut = "pad" if residual else "none"
-                blocks.append(BasicBlock(channels, width * 2**stage, stride=stride, shortcut=shortcut))
-                channels = width * 2**stage
-            setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
-        self.linear = nn.Linear(channels, num_classes)
+        count, shortcut = (depth - 2) // 6, "pad" if residual else "none"
+        self.layer1 = stage(BasicBlock, width, width, count, stride=1, shortcut=shortcut)
+        self.layer2 = stage(BasicBlock, width, 2 * width, count, stride=2, shortcut=shortcut)
+        self.layer3 = stage(BasicBlock, 2 * width, 4 * width, count, stride=2, shortcut=shortcut)
+        self.linear = nn.Linear(4 * width, num_classes)
         nn.init.he_convolutions(self)
 
     def forward(self, x: Any) -> Any:
         images_of_size(x, "resnet_cifar", least=1)
         x = relu(self.bn1(self.conv1(x)))
-        x = self.layer3(self.layer2(self.layer1(x)))  # type: ignore[attr-defined]
+        x = self.layer3(self.layer2(self.layer1(x)))
         return self.linear(flatten(global_avg_pool2d(x)))
 
 

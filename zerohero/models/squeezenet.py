@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from zerohero import nn
-from zerohero.arguments import images_of_size, integer
+from zerohero.arguments import images_of_size, integer, shown
 from zerohero.ops.activation import relu
 from zerohero.ops.linear import concat, flatten
 
@@ -111,13 +110,11 @@ def name_in_caffe(name: str) -> str:
     >>> name_in_caffe("features.3.squeeze.weight"), name_in_caffe("classifier.1.bias")
     ('fire2/squeeze1x1_w_0', 'conv10_b_0')
     """
-    found = re.fullmatch(r"(features|classifier)\.(\d+)\.(?:(squeeze|expand1x1|expand3x3)\.)?(weight|bias)", name)
-    if found is None:
-        raise ValueError(f"name_in_caffe: name needs to be that of a parameter of squeezenet1_1, but got {name!r}")
-    part, position, conv, kind = found.groups()
-    if conv is None:
-        layer = "conv1" if part == "features" else "conv10"
-    else:
-        fires = {"3": 2, "4": 3, "6": 4, "7": 5, "9": 6, "10": 7, "11": 8, "12": 9}
-        layer = f"fire{fires[position]}/{'squeeze1x1' if conv == 'squeeze' else conv}"
-    return f"{layer}_{kind[0]}_0"
+    whole = {"features.0": "conv1", "classifier.1": "conv10"}
+    fires = {f"features.{at}": f"fire{i}" for i, at in enumerate((3, 4, 6, 7, 9, 10, 11, 12), start=2)}
+    inside = {"squeeze": "squeeze1x1", "expand1x1": "expand1x1", "expand3x3": "expand3x3"}
+    layers = whole | {f"{at}.{conv}": f"{fires[at]}/{theirs}" for at in fires for conv, theirs in inside.items()}
+    layer, _, kind = str(name).rpartition(".")
+    if layer not in layers or kind not in ("weight", "bias"):
+        raise ValueError(f"name_in_caffe: name needs to be that of a parameter of squeezenet1_1, but got {shown(name)}")
+    return f"{layers[layer]}_{kind[0]}_0"

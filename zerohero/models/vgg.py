@@ -27,8 +27,6 @@ class VGG(nn.Module):
     'VGG'
     """
 
-    steps_alike = True
-
     def __init__(self, column: str, num_classes: int, in_channels: int, image_size: int, width: int, hidden: int):
         layers: list[nn.Module] = []
         channels = in_channels

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from zerohero.arguments import class_labels, integer, integers, number
+from zerohero.arguments import boolean, class_labels, integer, integers, number
 from zerohero.nn import init
 from zerohero.nn.layers import Conv2d, Linear
 from zerohero.nn.module import Module
@@ -103,9 +103,9 @@ class CapsuleLayer(Module):
         named = dict(in_capsules=in_capsules, in_dim=in_dim, out_capsules=out_capsules, out_dim=out_dim)
         shape = tuple(integer(value, "CapsuleLayer", name, least=1) for name, value in named.items())
         self.iterations = integer(iterations, "CapsuleLayer", "iterations", least=1)
-        self.stop_gradient = bool(stop_gradient)
+        self.stop_gradient = boolean(stop_gradient, "CapsuleLayer", "stop_gradient")
         self.weight = init.truncated_normal(Parameter(np.empty(shape, np.float32)), 0.1)
-        self.bias = Parameter(np.full(shape[2:], 0.1, np.float32)) if bias else None
+        self.bias = Parameter(np.full(shape[2:], 0.1, np.float32)) if boolean(bias, "CapsuleLayer", "bias") else None
 
     def forward(self, u: Any) -> Any:
         return capsule_layer(u, self.weight, self.bias, iterations=self.iterations, stop_gradient=self.stop_gradient)

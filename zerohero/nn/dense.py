@@ -29,7 +29,9 @@ class DenseLayer(Sequential):
     """
 
     def __init__(self, in_channels: int, growth: int, *, bottleneck: int = 4):
-        narrow = integer(bottleneck, "DenseLayer", "bottleneck", least=1) * growth
+        named = dict(in_channels=in_channels, growth=growth, bottleneck=bottleneck)
+        in_channels, growth, bottleneck = (integer(v, "DenseLayer", name, least=1) for name, v in named.items())
+        narrow = bottleneck * growth
         super().__init__(
             {
                 "norm1": BatchNorm2d(in_channels),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zerohero.arguments import integer
+from zerohero.arguments import boolean, images_of_size, integer, shape_of
 from zerohero.nn.layers import BatchNorm2d, Conv2d, Dropout, Linear, MaxPool2d
 from zerohero.nn.module import Module, Sequential
 from zerohero.ops.activation import relu
@@ -31,8 +31,9 @@ class ConvReLU(Module):
         self, in_channels: int, out_channels: int, kernel_size: Any, *, stride: Any = 1, padding: Any = 0,
         batch_norm: bool = False,
     ):  # fmt: skip
-        self.conv = Conv2d(in_channels, out_channels, kernel_size, stride=stride, padding=padding, bias=not batch_norm)
-        self.bn = BatchNorm2d(out_channels, eps=0.001) if batch_norm else None
+        plain = not boolean(batch_norm, "ConvReLU", "batch_norm")
+        self.conv = Conv2d(in_channels, out_channels, kernel_size, stride=stride, padding=padding, bias=plain)
+        self.bn = None if plain else BatchNorm2d(out_channels, eps=0.001)
 
     def forward(self, x: Any) -> Any:
         y = self.conv(x)
@@ -78,8 +79,12 @@ class Inception(Module):
         self, in_channels: int, ones: int, reduce3: int, threes: int, reduce5: int, fives: int, project: int, *,
         kernel5: int = 5, batch_norm: bool = False,
     ):  # fmt: skip
+        named = dict(in_channels=in_channels, ones=ones, threes=threes, fives=fives, kernel5=kernel5)
+        in_channels, ones, threes, fives, kernel5 = (integer(v, "Inception", n, least=1) for n, v in named.items())
         named = dict(reduce3=reduce3, reduce5=reduce5, project=project)
         reduce3, reduce5, project = (integer(value, "Inception", name, least=0) for name, value in named.items())
+        if kernel5 % 2 == 0:
+            raise ValueError(f"Inception: kernel5 needs to be odd, to keep the size, but got {kernel5}")
         self.out_channels = ones + threes + fives + (project or in_channels)
         self.branch1 = ConvReLU(in_channels, ones, 1, batch_norm=batch_norm)
         self.branch2 = _reduced(in_channels, reduce3, threes, 3, batch_norm)
@@ -120,10 +125,12 @@ class AuxiliaryClassifier(Module):
         self.fc2 = Linear(1024, num_classes)
 
     def forward(self, x: Any) -> Any:
-        if not self.batch_norm and not (14 <= x.shape[2] <= 16 and 14 <= x.shape[3] <= 16):
+        images_of_size(x, "AuxiliaryClassifier", least=1)
+        shape = shape_of(x, "AuxiliaryClassifier", "x")
+        if not self.batch_norm and not all(14 <= side <= 16 for side in shape[2:]):
             raise ValueError(
                 "AuxiliaryClassifier: x needs maps of 14 to 16 rows and columns, which 5×5 means at stride 3 pool to "
-                f"4×4 (in GoogLeNet images of 223 to 270 pixels give them), but has shape {x.shape}"
+                f"4×4 (in GoogLeNet images of 223 to 270 pixels give them), but has shape {shape}"
             )
         pooled = adaptive_avg_pool2d(x, 4) if self.batch_norm else avg_pool2d(x, 5, stride=3)
         return self.fc2(self.drop(relu(self.fc1(flatten(self.conv(pooled))))))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from zerohero.arguments import integer, number, pair, shape_of
+from zerohero.arguments import boolean, integer, number, pair, shape_of
 from zerohero.nn import init
 from zerohero.nn.module import Module
 from zerohero.ops import activation, convolution, linear, normalization, pooling
@@ -52,7 +52,7 @@ class Conv2d(Module):
         kernel = pair(kernel_size, "Conv2d", "kernel_size", least=1)
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
         self.weight = Parameter(np.empty((outside, inside // groups, *kernel), np.float32))
-        self.bias = Parameter(np.empty(outside, np.float32)) if bias else None
+        self.bias = _bias("Conv2d", outside, bias)
         init.default(self.weight, self.bias)
 
     def forward(self, x: Any) -> Any:
@@ -113,7 +113,7 @@ class ConvTranspose2d(Module):
         self.stride, self.padding, self.output_padding = stride, padding, output_padding
         self.dilation, self.groups = dilation, groups
         self.weight = Parameter(np.empty((inside, outside // groups, *kernel), np.float32))
-        self.bias = Parameter(np.empty(outside, np.float32)) if bias else None
+        self.bias = _bias("ConvTranspose2d", outside, bias)
         init.default(self.weight, self.bias)
 
     def forward(self, x: Any) -> Any:
@@ -156,7 +156,7 @@ class Linear(Module):
         inside = integer(in_features, "Linear", "in_features", least=1)
         outside = integer(out_features, "Linear", "out_features", least=1)
         self.weight = Parameter(np.empty((outside, inside), np.float32))
-        self.bias = Parameter(np.empty(outside, np.float32)) if bias else None
+        self.bias = _bias("Linear", outside, bias)
         init.default(self.weight, self.bias)
 
     def forward(self, x: Any) -> Any:
@@ -480,6 +480,11 @@ class Identity(Module):
 
     def forward(self, x: Any) -> Any:
         return x
+
+
+def _bias(where: str, count: int, wanted: Any) -> Parameter | None:
+    """A place for so many biases, or None."""
+    return Parameter(np.empty(count, np.float32)) if boolean(wanted, where, "bias") else None
 
 
 def _channels(where: str, in_channels: Any, out_channels: Any, groups: Any) -> tuple[int, int, int]:

@@ -264,9 +264,11 @@ class Module:
         Raises
         ------
         ValueError
-            Lists the names that are missing, unexpected or misshapen; or names values that are no real numbers, or
-            too large for the parameter's type.
+            Lists the names that are missing, unexpected or misshapen (without `strict`: if it has none of the names);
+            or names values that are no real numbers, or too large for the parameter's type.
         """
+        if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
+            raise TypeError(f"load_state_dict: state needs a mapping from names to arrays, but got {shown(state)}")
         own = self.state_dict()
         given = {
             name: value if engine_of(value) == "cupy" else np.asarray(value)
@@ -285,6 +287,8 @@ class Module:
             for kind, names in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
             if names
         ]
+        if given and not given.keys() & own.keys():
+            notes = [f"missing: {listed(own)}", f"unexpected: {listed(given)}"]
         if notes:
             raise ValueError(f"load_state_dict: state does not fit {type(self).__name__}: {'; '.join(notes)}")
         fitting = {name: _fitting(name, given[name], a) for name, a in own.items() if name in given}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zerohero.arguments import integer, one_of
+from zerohero.arguments import integer, one_of, shape_of
 from zerohero.nn.layers import BatchNorm2d, Conv2d
 from zerohero.nn.module import Module, Sequential
 from zerohero.ops.activation import relu
@@ -140,6 +140,22 @@ class Bottleneck(ResidualBlock):
         return self.bn3(self.conv3(relu(self.bn2(self.conv2(y)))))
 
 
+def stage(
+    block: type[BasicBlock | Bottleneck], in_channels: int, channels: int, count: int, *, stride: int, shortcut: str
+) -> Sequential:
+    """Blocks in a row, of which the first takes `stride` and changes the number of channels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> stage(BasicBlock, 4, 8, 3, stride=2, shortcut="pad")(np.zeros((2, 4, 6, 6), np.float32)).shape
+    (2, 8, 3, 3)
+    """
+    first = block(in_channels, channels, stride=stride, shortcut=shortcut)
+    inside = channels * block.expansion
+    return Sequential(first, *[block(inside, channels, shortcut=shortcut) for _ in range(count - 1)])
+
+
 def pad_shortcut(x: Any, channels: int, stride: int) -> Any:
     """The shortcut without parameters, option A: every stride-th row and column, and channels of zeros on both sides.
 
@@ -160,9 +176,10 @@ def pad_shortcut(x: Any, channels: int, stride: int) -> Any:
     >>> pad_shortcut(np.ones((1, 2, 3, 3), np.float32), 4, 2)[0, :, 0, 0]
     array([0., 1., 1., 0.], dtype=float32)
     """
-    if stride != 1:
+    have = shape_of(x, "pad_shortcut", "x")[1]
+    extra = integer(channels, "pad_shortcut", "channels", least=have) - have
+    if integer(stride, "pad_shortcut", "stride", least=1) != 1:
         x = x[:, :, ::stride, ::stride]
-    extra = channels - x.shape[1]
     return pad(x, [(extra // 2, extra - extra // 2), (0, 0), (0, 0)]) if extra else x
 
 
