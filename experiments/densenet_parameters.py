@@ -11,7 +11,7 @@ FAMILIES = {"ResNet-50": ("resnet50", "width", (4, 6, 8)), "DenseNet-121": ("den
 
 
 def main() -> None:
-    options = arguments(__doc__, images=5_000, epochs=12, seeds=1)
+    options = arguments(__doc__, images=5_000, epochs=10, seeds=1)
     zh.use_backend(options.backend)
     train, test = cifar10(options.images)
     recording = Recording("densenet_parameters", __doc__, vars(options))
