@@ -8,7 +8,10 @@ import pytest
 
 import zerohero as zh
 from zerohero import models, nn
-from zerohero.ops.linear import concat
+from zerohero.nn.summary import _SHAPES
+from zerohero.ops.em_routing import em_routing
+from zerohero.ops.em_windows import em_routing_windows
+from zerohero.ops.linear import concat, pad
 from zerohero.tensor import Tensor
 
 # billions of multiply-adds for one image, as torchvision's documentation of its weights gives them ("GFLOPS")
@@ -88,6 +91,16 @@ class Branches(nn.Module):
         return self.after(both[:, :, ::2, ::2])
 
 
+class Function(nn.Module):
+    """What a model does without layers."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
 MEASURED = {
     "kernel, stride and dilation": lambda: nn.Sequential(
         nn.Conv2d(1, 1, 5, stride=2, padding=2), nn.Conv2d(1, 1, 3, dilation=2, padding=2), nn.Conv2d(1, 1, (3, 1))
@@ -100,6 +113,14 @@ MEASURED = {
     "dense block": lambda: nn.Sequential(nn.DenseBlock(3, 1, 1), nn.Transition(4, 2), nn.Conv2d(2, 1, 3)),
     "residual blocks": lambda: nn.Sequential(
         nn.BasicBlock(1, 2, stride=2, shortcut="pad"), nn.BasicBlock(2, 2), nn.Bottleneck(2, 1, stride=2)
+    ),
+    "differences of neighbours": lambda: Function(lambda x: x[:, :, 1:] - x[:, :, :-1]),
+    "windows side by side": lambda: nn.Sequential(
+        nn.Conv2d(1, 1, (2, 3), padding=1), Function(lambda x: concat([x[:, :, :-4], x[:, :, 4:]], axis=1)), nn.ReLU()
+    ),
+    "a flip": lambda: nn.Sequential(Function(lambda x: x[..., ::-1]), nn.Conv2d(1, 1, (3, 5), padding=(1, 2))),
+    "a flip amid strides": lambda: nn.Sequential(
+        nn.Conv2d(1, 1, 3, stride=2, padding=1), Function(lambda x: x[:, :, ::-1, ::-2]), nn.Conv2d(1, 1, (4, 2))
     ),
 }
 
@@ -159,6 +180,19 @@ def test_a_receptive_field_ends_where_values_lose_their_place():
     assert [row.receptive_field for row in model.summary((1, 1, 11, 11))] == [(3, 3), None, None]  # 9 rows in 4 cells
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x + x[..., ::-1],  # each value depends on two places, nearer to each other in the middle
+        lambda x: x + x[:, :, :1],  # every row on the first
+        lambda x: x * x.mean((2, 3), keepdims=True),
+        lambda x: x[:, :, :1] * np.ones((12, 1), np.float32),
+    ],
+)
+def test_paths_that_give_a_value_several_places_leave_no_receptive_field(function):
+    assert Function(function).summary((1, 1, 12, 12)).rows[-1].receptive_field is None
+
+
 def test_costs_are_counted_by_hand():
     rows = {row.name: row for row in models.create("lenet5").summary((3, 1, 28, 28))}
     assert rows["conv1"].multiply_adds == 3 * 28 * 28 * 6 * 25
@@ -193,6 +227,19 @@ def test_what_did_not_run_is_named():
     assert models.create("googlenet", auxiliary=True).summary((1, 3, 224, 224)).unused.keys() == {"aux1", "aux2"}
 
 
+def test_a_model_of_which_nothing_runs_counts_its_parameters_once():
+    class Idle(nn.Module):
+        def __init__(self):
+            self.layer, self.own = nn.Linear(2, 2), nn.Parameter(np.ones(3))
+
+        def forward(self, x):
+            return x
+
+    summary = Idle().summary((1, 2))
+    assert summary.unused == {"": 9}
+    assert str(summary).endswith("not run: Idle (9 parameters)")
+
+
 def test_depth_folds_modules_into_one_row_and_keeps_the_sums():
     model = models.create("resnet20")
     full, folded = model.summary((1, 3, 32, 32)), model.summary((1, 3, 32, 32), depth=1)
@@ -205,18 +252,117 @@ def test_depth_folds_modules_into_one_row_and_keeps_the_sums():
     assert folded.rows[5].layer == "Sequential"
 
 
-def test_it_changes_nothing_and_needs_no_memory_for_its_numbers():
-    model = models.create("vgg16", width=64)
+def test_it_changes_nothing():
+    model = models.create("vgg16", width=4, hidden=8)
     model.features.eval()
     before, modes = model.features[0].weight.data.copy(), [m.training for _, m in model.named_modules()]
-    tracemalloc.start()
     summary = model.summary((1, 3, 224, 224))
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 20e6  # the first maps alone would be 13 MB, their unfolded windows 115 MB
-    assert summary.rows[1].output_shape == (1, 64, 224, 224)
+    assert summary.rows[1].output_shape == (1, 4, 224, 224)
     assert [m.training for _, m in model.named_modules()] == modes and (model.features[0].weight.data == before).all()
     assert isinstance(model(Tensor(np.zeros((1, 3, 32, 32), np.float32))).data.sum(), np.floating)  # back to numbers
+
+
+@pytest.mark.parametrize(
+    "model,shape",
+    [
+        (lambda: nn.Conv2d(1, 1, 3, padding=1), (1, 1, 1024, 1024)),
+        (lambda: models.create("vgg16", width=16, hidden=8), (32, 3, 224, 224)),
+        (lambda: models.create("resnet18", width=32), (32, 3, 224, 224)),
+        (lambda: models.create("capsnet"), (32, 1, 28, 28)),
+        (lambda: models.create("matrix_capsnet"), (32, 2, 32, 32)),
+        (lambda: Function(lambda x: (x @ x * 2).sum(1)), (32, 3, 500, 500)),
+    ],
+    ids=["padded convolution", "vgg16", "resnet18", "capsnet", "matrix_capsnet", "matmul and sum"],
+)
+def test_maps_take_no_memory(model, shape):
+    model = model()
+    tracemalloc.start()
+    model.summary(shape)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5e6
+
+
+X = np.random.default_rng(0).standard_normal((2, 4, 7, 9), np.float32)
+WEIGHT = np.ones((6, 2, 3, 2), np.float32)
+GIVEN = {
+    "add": lambda x: 2 + x,
+    "subtract": lambda x: x[:, :1] - x[:, :, :1],
+    "multiply": lambda x: x * np.ones((3, 1, 4, 1, 1)),
+    "divide": lambda x: x[0, 0] / [[2.0]],
+    "matmul": lambda x: x @ np.ones((3, 1, 1, 9, 5), np.float32),
+    "index": lambda x: x[1, ..., None, [[0, 2, 1]], 3:0:-2],
+    "sum": lambda x: x.sum(),
+    "mean": lambda x: x.mean((-1, 1)),
+    "max": lambda x: x.max((0, 2), keepdims=True),
+    "power": lambda x: (x * x) ** 1.5,
+    "exp": lambda x: x.exp(),
+    "log": lambda x: (x * x).log(),
+    "absolute": lambda x: abs(x[0, 0, 0, 0]),
+    "relu": lambda x: zh.relu(x[0]),
+    "leaky_relu": lambda x: zh.leaky_relu(x),
+    "sigmoid": lambda x: zh.sigmoid(x),
+    "tanh": lambda x: zh.tanh(x),
+    "softmax": lambda x: zh.softmax(x, axis=1),
+    "log_softmax": lambda x: zh.log_softmax(x),
+    "dropout": lambda x: zh.dropout(x),
+    "batch_norm": lambda x: zh.batch_norm(x[:, :, 0, 0], running_mean=np.zeros(4), running_var=np.ones(4)),
+    "local_response_norm": lambda x: zh.local_response_norm(x),
+    "conv2d": lambda x: zh.conv2d(
+        x[0], WEIGHT, stride=(2, 1), padding=((0, 1), (2, 0)), dilation=(1, 3), groups=2),
+    "conv_transpose2d": lambda x: zh.conv_transpose2d(
+        x, WEIGHT[:4], stride=(2, 3), padding=(1, 0), output_padding=(1, 2), groups=2),
+    "max_pool2d": lambda x: zh.max_pool2d(x[0, 0], (2, 3), stride=(3, 4), dilation=2, ceil_mode=True),
+    "avg_pool2d": lambda x: zh.avg_pool2d(x[1], (3, 2), padding=(1, 0), ceil_mode=True),
+    "adaptive_avg_pool2d": lambda x: zh.adaptive_avg_pool2d(x[0], (3, 2)),
+    "linear": lambda x: zh.linear(x, np.ones((5, 9), np.float32)),
+    "concat": lambda x: concat([x, x[:, :, :3], x], axis=-2),
+    "pad": lambda x: pad(x, [(0, 2), (1, 0)]),
+    "squash": lambda x: zh.squash(x),
+    "capsule_votes": lambda x: zh.capsule_votes(x[0], np.ones((7, 9, 3, 2), np.float32)),
+    "dynamic_routing": lambda x: zh.dynamic_routing(x),
+    "capsule_layer": lambda x: zh.capsule_layer(x[0], np.ones((7, 9, 3, 2), np.float32)),
+    "em_routing": lambda x: em_routing(x, zh.sigmoid(x[:, :, 0, 0]), np.zeros(7), np.zeros(7)),
+    "em_routing_windows": lambda x: em_routing_windows(
+        x[:, [[0, 1], [1, 2], [2, 3]]], zh.sigmoid(x[:, :, 0, 0]), np.zeros(7), np.zeros(7), [[0, 1], [1, 2], [2, 3]]),
+}  # fmt: skip
+
+
+def test_every_rule_for_shapes_is_held_to_a_real_run():
+    assert GIVEN.keys() == _SHAPES.keys()
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_an_operation_gives_the_shapes_of_a_real_run(name):
+    followed = []
+
+    def follow(x):
+        outputs = GIVEN[name](x)
+        followed[:] = [each.shape for each in (outputs if isinstance(outputs, tuple) else (outputs,))]
+        return outputs
+
+    model = Function(follow).eval()
+    with zh.no_grad():
+        model(Tensor(X))
+    real = list(followed)
+    rows = model.summary(X.shape).rows
+    assert followed == real and rows[-1].output_shape == real[0]
+
+
+@pytest.mark.parametrize(
+    "function,error,words",
+    [
+        (lambda x: x + x[:, :, :3], ValueError, r"add: shapes \(2, 4, 7, 9\) and \(2, 4, 3, 9\) do not broadcast"),
+        (lambda x: x @ x, ValueError, "matmul: needs"),
+        (lambda x: x[:, :, 7], IndexError, r"index: .*x has shape \(2, 4, 7, 9\)"),
+        (lambda x: x * None, TypeError, "multiply: b needs numbers, but got None"),
+        (lambda x: x.mean(4), ValueError, "mean: axis"),
+    ],
+)
+def test_an_operation_that_does_not_fit_says_what_it_says_in_a_real_run(function, error, words):
+    for run in (lambda: function(Tensor(X)), lambda: Function(function).summary(X.shape)):
+        with pytest.raises(error, match=words):
+            run()
 
 
 def test_modules_announce_themselves_before_and_after_they_run():

@@ -205,7 +205,8 @@ class Module:
     def summary(self, input_shape: Sequence[int], *, depth: int | None = None) -> Summary:
         """The layers that an input goes through: output shape, parameters, multiply-adds, receptive field.
 
-        Nothing large is computed: shapes are followed through the model, whatever its size.
+        Shapes are followed through the model without its arithmetic; maps take no memory, whatever their size. Only
+        losses and operations of your own, whose shapes the table can't foretell, are run, on zeros.
 
         Parameters
         ----------

@@ -14,9 +14,13 @@ import numpy as np
 from zerohero.arguments import integer, shown
 from zerohero.nn.module import Module, observe
 from zerohero.operation import Operation, engine_of, use_backend
+from zerohero.ops.arithmetic import index
+from zerohero.ops.convolution import _output_size, _transposed_size
+from zerohero.ops.pooling import _reach
 from zerohero.tensor import Parameter, Tensor, intercept, no_grad
 
 Shape = tuple[int, ...]
+Shapes = list[Sequence[int]]  # of all that an operation gives
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class Window:
     """What one value of a map sees of the image: `size` rows and columns; neighbours see windows `step` apart.
 
     The value in the upper left corner of the map sees from row and column `start` on, less than 0 if it sees padding.
+    In a mirrored map `step` is less than 0: the window of the next value lies before.
     """
 
     size: tuple[int, int] = (1, 1)
@@ -32,9 +37,10 @@ class Window:
 
     def through(self, extent: Sequence[int], stride: Sequence[int], first: Sequence[int] = (0, 0)) -> Window:
         """The window after a kernel that spans `extent` values, moves by `stride` and begins at the value `first`."""
-        size = [n + (e - 1) * s for n, e, s in zip(self.size, extent, self.step)]
+        size = [n + (e - 1) * abs(s) for n, e, s in zip(self.size, extent, self.step)]
         step = [s * t for s, t in zip(self.step, stride)]
-        start = [n + f * s for n, f, s in zip(self.start, first, self.step)]
+        foremost = [f if s > 0 else f + e - 1 for f, e, s in zip(first, extent, self.step)]  # of the values it spans
+        start = [n + f * s for n, f, s in zip(self.start, foremost, self.step)]
         return Window((size[0], size[1]), (step[0], step[1]), (start[0], start[1]))
 
     def at(self, row: int, column: int) -> tuple[int, int, int, int]:
@@ -59,8 +65,8 @@ class Row:
     multiply_adds : int
         Of convolutions, fully connected layers, matrix products, votes and routing. All else is small and counts 0.
     receptive_field : (int, int) or None
-        Rows and columns of the input that one output value can depend on, along the longest path and as if the
-        image had no end. None where values no longer have a place in the image.
+        Rows and columns of the input that one output value can depend on, along all paths together and as if the
+        image had no end. None where values no longer have a place in the image, or paths meet that give them several.
     """
 
     name: str
@@ -85,7 +91,7 @@ class Summary:
     multiply_adds : int
         Of all rows.
     unused : dict of str to int
-        Parameters of parts that did not run, such as a decoder or auxiliary classifiers.
+        Parameters of parts that did not run, such as a decoder or auxiliary classifiers; "" is all of the model.
     windows : dict of str to Window or None
         What one value of each module's or operation's output sees of the image, as if that had no end; by name, what
         runs more than once counted: "relu", "relu#2". None where values have no place in the image.
@@ -152,7 +158,7 @@ class Summary:
         shape = " × ".join(map(str, self.input_shape))
         lines = [f"{self.parameters:,} parameters, {self.multiply_adds:,} multiply-adds for an input of {shape}"]
         if self.unused:
-            parts = ", ".join(f"{name} ({count:,} parameters)" for name, count in self.unused.items())
+            parts = ", ".join(f"{name or self.model} ({count:,} parameters)" for name, count in self.unused.items())
             lines.append(f"not run: {parts}")
         return lines
 
@@ -255,7 +261,7 @@ class _Trace:
         found: dict[str, int] = {}
         for name, module in self.model.named_modules():
             parameters = module.parameters()
-            inside = any(name.startswith(f"{above}.") for above in found)
+            inside = any(not above or name.startswith(f"{above}.") for above in found)  # "" is all of the model
             if parameters and not inside and not any(id(p) in self.counted for p in parameters):
                 found[name] = module.num_parameters()
         return found
@@ -264,11 +270,12 @@ class _Trace:
 
     def operation(self, operation: Operation, arguments: dict[str, Any]) -> Any:
         """Stand in for an operation: its shape, and a row with its cost."""
-        plain = {name: _plain(value) for name, value in arguments.items()}
+        plain = operation._convert({name: _plain(value) for name, value in arguments.items()})
         prepared = plain | (operation.prepare(**plain) if operation.prepare is not None else {})
         shapes = _shapes(operation, plain, prepared)
         inputs = [each for name in operation.input_names for each in _listed(arguments[name])]
-        window = self._window(operation, prepared, [each for each in inputs if id(each) in self.windows])
+        followed = [each for each in inputs if id(each) in self.windows]
+        window = self._window(operation, prepared, followed, shapes[0])
         outputs = tuple(self.tensor(shape, window) for shape in shapes)
         new = {id(p): p.size for p in inputs if isinstance(p, Parameter) and id(p) not in self.counted}
         self.counted |= new.keys()
@@ -281,22 +288,29 @@ class _Trace:
         (self.frames[-1].rows if self.frames else self.rows).append(row)
         return outputs if len(outputs) > 1 else outputs[0]
 
-    def _window(self, operation: Operation, prepared: dict, inputs: list[Tensor]) -> Window | None:
-        """The largest window of the inputs, after the operation; None if one of them has none."""
-        windows = [self.window(each) for each in inputs]
-        if not windows or any(window is None for window in windows):
+    def _window(self, operation: Operation, prepared: dict, inputs: list[Tensor], output: Shape) -> Window | None:
+        """The windows of the inputs, put together, after the operation; None if a value's place can't be told."""
+        together = _together([self.window(each) for each in inputs])
+        if together is None:
             return None
-        known = [window for window in windows if window is not None]
-        sizes, starts = ([getattr(w, name) for w in known] for name in ("size", "start"))
-        (rows, columns), (top, left) = map(max, zip(*sizes)), map(min, zip(*starts))
-        longest = Window((rows, columns), known[0].step, (top, left))
         if operation.name in _SPANS:
             spans = _SPANS[operation.name](prepared)
-            return None if spans is None else longest.through(*spans)
+            return None if spans is None else together.through(*spans)
+        keeps = operation.name in _KEEP_PLACES or (operation.elementwise and operation.name != "matmul")
         if operation.name == "concat":
-            return longest if prepared["axis"] == 1 else None
-        keeps = operation.elementwise and operation.name != "matmul"
-        return longest if keeps or operation.name in _KEEP_PLACES else None
+            keeps = prepared["axis"] == 1
+        aligned = all(each.shape[-2:] == output[-2:] for each in inputs)  # nothing is broadcast along rows or columns
+        return together if keeps and aligned else None
+
+
+def _together(windows: Sequence[Window | None]) -> Window | None:
+    """The window that spans all of these; None if one is unknown, or if they move by different steps."""
+    known = [window for window in windows if window is not None]
+    if len(known) < len(windows) or len({window.step for window in known}) != 1:
+        return None
+    top, left = map(min, zip(*(window.start for window in known)))
+    bottom, right = map(max, zip(*([n + m for n, m in zip(window.start, window.size)] for window in known)))
+    return Window((bottom - top, right - left), known[0].step, (top, left))
 
 
 def _listed(value: Any) -> Sequence[Any]:
@@ -314,43 +328,93 @@ def _plain(value: Any) -> Any:
 
 # ---- shapes ---------------------------------------------------------------------------------------------
 
+# besides elementwise operations: a value depends on one place of the map only
+_KEEP_PLACES = {
+    "batch_norm", "local_response_norm", "dropout", "relu", "leaky_relu", "sigmoid", "tanh", "exp", "log", "power",
+    "absolute",
+}  # fmt: skip
+
 
 def _shapes(operation: Operation, plain: dict, prepared: dict) -> list[Shape]:
-    """The shapes that an operation gives: of what is costly by a small case of it, of the rest by running it."""
-    if operation.name not in _SMALL_CASES:
+    """The shapes that an operation gives: by its rule, or by running it if there is none here."""
+    if operation.name not in _SHAPES:
         outputs, _ = operation.evaluate(plain)
         return [tuple(each.shape) for each in (outputs if isinstance(outputs, tuple) else (outputs,))]
     first = operation.input_names[0]
     added = prepared[first].ndim - plain[first].ndim if hasattr(prepared[first], "ndim") else 0
-    return [_SMALL_CASES[operation.name](operation, prepared)[added:]]
+    return [tuple(shape)[added:] for shape in _SHAPES[operation.name](prepared)]
 
 
-def _one_channel(operation: Operation, p: dict) -> Shape:
-    """A pooling of one channel of one image gives the rows and columns of all."""
-    return (*p["x"].shape[:2], *operation.forward(**p | {"x": p["x"][:1, :1]}).shape[2:])
+def _of_x(p: dict) -> Shapes:
+    return [p["x"].shape]
 
 
-def _one_filter(operation: Operation, p: dict) -> Shape:
-    """A convolution of one channel with one filter gives the rows and columns of all."""
-    small = p | {"x": p["x"][:1, :1], "weight": p["weight"][:1, :1], "bias": None, "groups": 1}
-    filters = p["weight"].shape[0] if operation.name == "conv2d" else p["weight"].shape[1] * p["groups"]
-    return (p["x"].shape[0], filters, *operation.forward(**small).shape[2:])
+def _broadcast(p: dict) -> Shapes:
+    return [np.broadcast_shapes(p["a"].shape, p["b"].shape)]
 
 
-def _joined(operation: Operation, p: dict) -> Shape:
+def _product(p: dict) -> Shapes:
+    a, b = p["a"].shape, p["b"].shape
+    return [(*np.broadcast_shapes(a[:-2], b[:-2]), a[-2], b[-1])]
+
+
+def _convolved(p: dict) -> Shapes:
+    x, weight, settings = p["x"].shape, p["weight"].shape, (p[n] for n in ("stride", "padding", "dilation"))
+    return [(x[0], weight[0], *_output_size(x[2:], weight[2:], *settings))]
+
+
+def _grown(p: dict) -> Shapes:
+    x, weight = p["x"].shape, p["weight"].shape
+    settings = (p[n] for n in ("stride", "padding", "output_padding", "dilation"))
+    return [(x[0], weight[1] * p["groups"], *_transposed_size(x[2:], weight[2:], *settings))]
+
+
+def _pooled(p: dict) -> Shapes:
+    size, kernel, stride, dilation = p["x"].shape[2:], p["kernel_size"], p["stride"], p.get("dilation", (1, 1))
+    reach = _reach(size, kernel, stride, p["padding"], dilation, p["ceil_mode"])
+    return [(*p["x"].shape[:2], *_output_size(size, kernel, stride, reach, dilation))]
+
+
+def _joined(p: dict) -> Shapes:
     first, axis = p["arrays"][0].shape, p["axis"]
-    return (*first[:axis], sum(each.shape[axis] for each in p["arrays"]), *first[axis + 1 :])
+    return [(*first[:axis], sum(each.shape[axis] for each in p["arrays"]), *first[axis + 1 :])]
 
 
-_SMALL_CASES: dict[str, Callable[[Operation, dict], Shape]] = {
-    "conv2d": _one_filter,
-    "conv_transpose2d": _one_filter,
-    "max_pool2d": _one_channel,
-    "avg_pool2d": _one_channel,
-    "adaptive_avg_pool2d": _one_channel,
-    "linear": lambda operation, p: (*p["x"].shape[:-1], p["weight"].shape[0]),
+def _reduced(p: dict) -> Shapes:
+    sides = enumerate(p["x"].shape)
+    return [[1 if i in p["axis"] else n for i, n in sides if p["keepdims"] or i not in p["axis"]]]
+
+
+def _taken(p: dict) -> Shapes:
+    """NumPy's rules for a key, tried on values of no bytes, which take no memory even where they are copied."""
+    return [index.forward(np.broadcast_to(np.empty((), "V0"), p["x"].shape), p["key"]).shape]
+
+
+def _routed(p: dict) -> Shapes:
+    """Poses and activations of parents: of votes (N, children, J, H), or (N, places, children, J, H)."""
+    poses = (*p["votes"].shape[:-3], *p["votes"].shape[-2:])
+    return [poses, poses[:-1]]
+
+
+# by operation: the shapes of what it gives, from its prepared arguments
+_SHAPES: dict[str, Callable[[dict], Shapes]] = {
+    **dict.fromkeys((*_KEEP_PLACES, "softmax", "log_softmax"), _of_x),
+    **dict.fromkeys(("add", "subtract", "multiply", "divide"), _broadcast),
+    **dict.fromkeys(("max_pool2d", "avg_pool2d"), _pooled),
+    **dict.fromkeys(("sum", "mean", "max"), _reduced),
+    **dict.fromkeys(("em_routing", "em_routing_windows"), _routed),
+    "conv2d": _convolved,
+    "conv_transpose2d": _grown,
+    "adaptive_avg_pool2d": lambda p: [(*p["x"].shape[:2], *p["output_size"])],
+    "linear": lambda p: [(*p["x"].shape[:-1], p["weight"].shape[0])],
+    "matmul": _product,
+    "index": _taken,
     "concat": _joined,
-    **dict.fromkeys(("batch_norm", "local_response_norm", "relu", "dropout"), lambda operation, p: p["x"].shape),
+    "pad": lambda p: [[n + before + after for n, (before, after) in zip(p["x"].shape, p["width"])]],
+    "squash": lambda p: [p["s"].shape],
+    "capsule_votes": lambda p: [(*p["u"].shape[:2], *p["weight"].shape[2:])],
+    "dynamic_routing": lambda p: [(len(p["votes"]), *p["votes"].shape[2:])],
+    "capsule_layer": lambda p: [(len(p["u"]), *p["weight"].shape[2:])],
 }
 
 
@@ -400,11 +464,14 @@ def _grid(p: dict) -> Spans:
 
 
 def _slices(p: dict) -> Spans:
-    """Leaving out rows and columns, as x[:, :, ::2, ::2] does, keeps the windows and moves them apart."""
+    """Leaving out rows and columns, as x[..., ::2, ::2] does, keeps the windows and moves them apart."""
     key = p["key"] if isinstance(p["key"], tuple) else (p["key"],)
-    if p["x"].ndim != 4 or not all(isinstance(part, slice) for part in key):
+    if p["x"].ndim != 4 or not all(part is Ellipsis or isinstance(part, slice) for part in key):
         return None
-    parts = [part.indices(side) for part, side in zip((*key, *[slice(None)] * (4 - len(key))), p["x"].shape)]
+    key = key if Ellipsis in key else (*key, Ellipsis)
+    at = key.index(Ellipsis)
+    full = (*key[:at], *[slice(None)] * (5 - len(key)), *key[at + 1 :])
+    parts = [part.indices(side) for part, side in zip(full, p["x"].shape)]
     return (1, 1), [step for _, _, step in parts[2:]], [start for start, _, _ in parts[2:]]
 
 
@@ -422,9 +489,3 @@ _SPANS: dict[str, Callable[[dict], Spans]] = {
     "index": _slices,
     "pad": _around,
 }
-
-# besides elementwise operations: a value depends on one place of the map only
-_KEEP_PLACES = {
-    "batch_norm", "local_response_norm", "dropout", "relu", "leaky_relu", "sigmoid", "tanh", "exp", "log", "power",
-    "absolute",
-}  # fmt: skip
