@@ -121,6 +121,7 @@ QUANTITIES = [
     (value("r2"), "R² {}, the last"),
     (value("ranks", "2", "efficiency", factor=100), "two ranks take their steps at {} % of one rank's speed"),
     (value("test_error"), "error {}"),
+    (value("first_over_last"), "first convolution's over the last's {}, mean"),
 ]
 
 
