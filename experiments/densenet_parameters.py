@@ -1,4 +1,4 @@
-"""Do dense connections need fewer parameters than residual ones for the same error? Both begin with the same layers."""
+"""Do dense connections need fewer parameters than residual ones for the same error? All begin with the same layers."""
 
 from photographs import cifar10
 from recording import Recording, arguments, device, history
@@ -7,7 +7,11 @@ import zerohero as zh
 from zerohero import models, optim, training
 
 # name, the option that sets the size of all layers, and its values
-FAMILIES = {"ResNet-50": ("resnet50", "width", (4, 6, 8)), "DenseNet-121": ("densenet121", "growth", (4, 6, 8))}
+FAMILIES = {
+    "ResNet-50": ("resnet50", "width", (4, 6, 8)),
+    "DenseNet-121": ("densenet121", "growth", (4, 6, 8)),
+    "ResNet-18": ("resnet18", "width", (6, 8, 12)),
+}
 
 
 def main() -> None:

@@ -103,7 +103,7 @@ def test_options_of_names_what_a_model_takes():
 @pytest.mark.parametrize(
     "make,error,words",
     [
-        (lambda: models.create("lenet6"), ValueError, "name needs one of lenet5.*but got 'lenet6'"),
+        (lambda: models.create("lenet6"), ValueError, "name needs one of 'lenet5'.*but got 'lenet6'"),
         (lambda: models.options_of("lenet6"), ValueError, "but got 'lenet6'"),
         (lambda: models.create("lenet5", classes=3), TypeError, "no option 'classes'; it has num_classes"),
         (lambda: models.create("lenet5", image_size=8), ValueError, "image_size needs to be at least 12, but got 8"),
