@@ -30,7 +30,7 @@ def test_shipped_weights_are_small_float16_files_with_a_card(name):
 
 def test_resnet20_for_photographs_is_as_small_and_as_accurate_as_was_asked():
     assert (weights.FOLDER / "resnet20_cifar10.safetensors").stat().st_size <= 1_200_000
-    tested = weights.card("resnet20_cifar10")["test"]  # test_weights_score_what_their_cards_say measures it again
+    tested = weights.card("resnet20_cifar10")["test"]  # measured again below, where the images are at hand
     assert tested["examples"] == 1000 and tested["right"] >= 850
 
 

@@ -62,7 +62,8 @@ def load_weights(
     """Read weights into a model: from a safetensors or .npz file, or a PyTorch checkpoint (.pth, .pt).
 
     What the file is shows in its first bytes, not in its name. Nothing in it is run: a checkpoint is read by PyTorch
-    with `weights_only=True`, and only if PyTorch is installed. "module." before every name is taken off.
+    with `weights_only=True`, and only if PyTorch is installed. "module." before every name is taken off, unless the
+    model itself has such names.
 
     Parameters
     ----------
